@@ -1,0 +1,307 @@
+//! One event as it is stored and told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+use crate::id::{DeliveryId, EventId, MessageId};
+use crate::session::Stage;
+use crate::tag::Tag;
+use crate::time::Timestamp;
+use crate::verdict::{EnhancedStatus, Reason, Verdict};
+
+/// What kind of thing happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// See [`Delivered`](super::Delivered).
+    Delivered,
+    /// See [`Failure`](super::Failure).
+    Fail,
+    /// See [`Bounce`](super::Bounce).
+    Bounce,
+    /// See [`Delay`](super::Delay).
+    Delay,
+    /// See [`Complaint`](super::Complaint).
+    Complaint,
+    /// See [`AutoReply`](super::AutoReply).
+    AutoReply,
+    /// See [`Reply`](super::Reply).
+    Reply,
+    /// See [`Success`](super::Success).
+    Success,
+    /// See [`Unsubscribe`](super::Unsubscribe).
+    Unsubscribe,
+    /// See [`Uncertain`](super::Uncertain).
+    Uncertain,
+    /// See [`Suppressed`](super::Suppressed).
+    Suppressed,
+    /// See [`Cancelled`](super::Cancelled).
+    Cancelled,
+    /// See [`Other`](super::Other).
+    Other,
+    /// See [`Alert`](super::Alert).
+    Alert,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [EventKind; 14] = [
+        EventKind::Delivered,
+        EventKind::Fail,
+        EventKind::Bounce,
+        EventKind::Delay,
+        EventKind::Complaint,
+        EventKind::AutoReply,
+        EventKind::Reply,
+        EventKind::Success,
+        EventKind::Unsubscribe,
+        EventKind::Uncertain,
+        EventKind::Suppressed,
+        EventKind::Cancelled,
+        EventKind::Other,
+        EventKind::Alert,
+    ];
+
+    /// The kind as one word, as JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EventKind::Delivered => "delivered",
+            EventKind::Fail => "fail",
+            EventKind::Bounce => "bounce",
+            EventKind::Delay => "delay",
+            EventKind::Complaint => "complaint",
+            EventKind::AutoReply => "auto_reply",
+            EventKind::Reply => "reply",
+            EventKind::Success => "success",
+            EventKind::Unsubscribe => "unsubscribe",
+            EventKind::Uncertain => "uncertain",
+            EventKind::Suppressed => "suppressed",
+            EventKind::Cancelled => "cancelled",
+            EventKind::Other => "other",
+            EventKind::Alert => "alert",
+        }
+    }
+}
+
+/// How an event is known to belong to its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Trust {
+    /// Nothing but the sender's word.
+    Claimed,
+    /// A valid mark or return path stood inside the returned original.
+    Marked,
+    /// It came to the sealed return path of this delivery, or from our own conversation.
+    Sealed,
+}
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// Our own conversation with a remote host, or the attempt to have one.
+    Conversation,
+    /// Mail that came in.
+    Report,
+    /// This instance: a deadline, an order, an alert.
+    Local,
+}
+
+/// Everything an event says. JSON is what the store keeps and what [`Event::to_json`] gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EventRecord {
+    pub(crate) id: EventId,
+    pub(crate) kind: EventKind,
+    pub(crate) at: Timestamp,
+    pub(crate) delivery: Option<DeliveryId>,
+    pub(crate) message: Option<MessageId>,
+    /// The address that we sent to.
+    pub(crate) recipient: Option<Address>,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) mailing: Option<String>,
+    pub(crate) metadata: Option<serde_json::Value>,
+    pub(crate) verdict: Option<Verdict>,
+    /// With reason `expired`: the reason of the last temporary refusal.
+    pub(crate) cause: Option<Reason>,
+    /// The SMTP reply code, from our conversation or as the report quotes it; never invented.
+    pub(crate) code: Option<u16>,
+    pub(crate) status: Option<EnhancedStatus>,
+    /// The remote host's words, or what happened in ours.
+    pub(crate) text: Option<String>,
+    pub(crate) stage: Option<Stage>,
+    /// `name[ip]:port`.
+    pub(crate) host: Option<String>,
+    pub(crate) attempts: u32,
+    /// The address that the report names as failed, if it is not ours.
+    pub(crate) reported_recipient: Option<String>,
+    pub(crate) trust: Option<Trust>,
+    pub(crate) origin: Origin,
+    /// The raw message, for `other`, `reply` and reports, cut to what the store keeps. Kept beside the JSON.
+    #[serde(skip)]
+    pub(crate) raw: Option<Arc<[u8]>>,
+}
+
+impl EventRecord {
+    /// An event about no delivery: an alert, or mail that belongs to none.
+    pub(crate) fn bare(id: EventId, kind: EventKind, at: Timestamp, origin: Origin) -> EventRecord {
+        EventRecord {
+            id,
+            kind,
+            at,
+            delivery: None,
+            message: None,
+            recipient: None,
+            tag: None,
+            mailing: None,
+            metadata: None,
+            verdict: None,
+            cause: None,
+            code: None,
+            status: None,
+            text: None,
+            stage: None,
+            host: None,
+            attempts: 0,
+            reported_recipient: None,
+            trust: None,
+            origin,
+            raw: None,
+        }
+    }
+}
+
+/// One event. Cheap to clone.
+#[derive(Clone)]
+pub struct Event(Arc<EventRecord>);
+
+impl Event {
+    pub(crate) fn new(record: EventRecord) -> Event {
+        Event(Arc::new(record))
+    }
+
+    pub(crate) fn record(&self) -> &EventRecord {
+        &self.0
+    }
+
+    /// The id: the same each time this event is handed over.
+    pub fn id(&self) -> EventId {
+        self.0.id
+    }
+
+    /// What kind of thing happened.
+    pub fn kind(&self) -> EventKind {
+        self.0.kind
+    }
+
+    /// When it happened (for mail that came in: when it was received).
+    pub fn at(&self) -> Timestamp {
+        self.0.at
+    }
+
+    /// The delivery, if it belongs to one.
+    pub fn delivery(&self) -> Option<DeliveryId> {
+        self.0.delivery
+    }
+
+    /// The message, if it belongs to one.
+    pub fn message(&self) -> Option<MessageId> {
+        self.0.message
+    }
+
+    /// The address that we sent to; not the one that a forwarder's report names.
+    pub fn recipient(&self) -> Option<&Address> {
+        self.0.recipient.as_ref()
+    }
+
+    /// The tag that was given at sending.
+    pub fn tag(&self) -> Option<Tag> {
+        self.0.tag
+    }
+
+    /// The mailing that was given at sending.
+    pub fn mailing(&self) -> Option<&str> {
+        self.0.mailing.as_deref()
+    }
+
+    /// The metadata that was given at sending.
+    pub fn metadata(&self) -> Option<&serde_json::Value> {
+        self.0.metadata.as_ref()
+    }
+
+    /// What was decided, and why.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.0.verdict.as_ref()
+    }
+
+    /// With reason `expired`: the reason of the last temporary refusal.
+    pub fn cause(&self) -> Option<Reason> {
+        self.0.cause
+    }
+
+    /// The SMTP reply code, from our conversation or as the report quotes it; never invented.
+    pub fn code(&self) -> Option<u16> {
+        self.0.code
+    }
+
+    /// The enhanced status code that the remote host gave; never invented.
+    pub fn status(&self) -> Option<EnhancedStatus> {
+        self.0.status
+    }
+
+    /// The remote host's words, or what happened in ours.
+    pub fn text(&self) -> Option<&str> {
+        self.0.text.as_deref()
+    }
+
+    /// At which stage of our own conversation.
+    pub fn stage(&self) -> Option<Stage> {
+        self.0.stage
+    }
+
+    /// The remote host of our own conversation, as `name[ip]:port`.
+    pub fn host(&self) -> Option<&str> {
+        self.0.host.as_deref()
+    }
+
+    /// How many attempts were made.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// The address that the report names, if the report names one.
+    pub fn reported_recipient(&self) -> Option<&str> {
+        self.0.reported_recipient.as_deref()
+    }
+
+    /// How the event is known to belong to its delivery.
+    pub fn trust(&self) -> Option<Trust> {
+        self.0.trust
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        self.0.origin
+    }
+
+    /// The raw message that came in, as far as the store keeps it.
+    pub fn raw(&self) -> Option<&[u8]> {
+        self.0.raw.as_deref()
+    }
+
+    /// Everything the event says, as JSON; the raw message apart.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(&*self.0).expect("an event has only string keys")
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}

@@ -1,0 +1,35 @@
+//! Sends mail with a sealed return path per recipient, listens for what comes back, and calls your handler
+//! for every refusal and every bounce.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod address;
+mod error;
+mod id;
+mod tag;
+mod time;
+
+pub mod analysis;
+pub mod event;
+mod listener;
+pub mod message;
+mod net;
+pub mod report;
+pub mod return_path;
+mod route;
+mod schedule;
+mod session;
+mod smtp;
+mod store;
+pub mod verdict;
+
+pub use address::{Address, InvalidAddress};
+pub use async_trait::async_trait;
+pub use error::Error;
+pub use event::{FailureHandler, HandlerError, HandlerResult};
+pub use id::{DeliveryId, EventId, InvalidId, MessageId};
+pub use message::Message;
+pub use session::Stage;
+pub use tag::{Tag, TagTooLong};
+pub use time::Timestamp;
+pub use verdict::{Reason, Verdict};

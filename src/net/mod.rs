@@ -1,0 +1,3 @@
+//! The only sockets, tasks and clock.
+
+pub(crate) mod clock;
