@@ -3,6 +3,8 @@
 
 pub(crate) mod command;
 pub(crate) mod data;
+#[cfg(test)]
+pub(crate) mod dialogue;
 pub(crate) mod extensions;
 pub(crate) mod line;
 mod machine;
