@@ -4,12 +4,14 @@
 //! instance). The typed views – [`Failure`], [`Bounce`] and so on – are the same event, known to be of one kind; they
 //! dereference to it.
 
+mod combine;
 mod dispatch;
 mod handler;
 mod record;
 
+pub use combine::{Tee, from_fn};
 pub(crate) use dispatch::{DispatchConfig, Dispatcher};
-pub use handler::{FailureHandler, HandlerError, HandlerResult, Tee, from_fn};
+pub use handler::{FailureHandler, HandlerError, HandlerResult, MAX_BATCH, MAX_CONCURRENCY, deliver};
 pub(crate) use record::EventRecord;
 pub use record::{Event, EventKind, Origin, Trust};
 
