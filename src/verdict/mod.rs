@@ -4,6 +4,7 @@
 //! what the sender should do – and shows its evidence.
 
 mod outcome;
+mod quoted;
 mod reason;
 mod rules;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use outcome::{Reported, Scope, Trouble, judge_reply, judge_report, judge_trouble};
+pub(crate) use quoted::{Codes, codes_in};
 pub use reason::Reason;
 
 use crate::address::Address;

@@ -1,1 +1,0 @@
-//! Verdict rules as data.
