@@ -21,8 +21,6 @@ mod schedule;
 mod session;
 mod smtp;
 mod store;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 pub mod verdict;
 
 pub use address::{Address, InvalidAddress};
