@@ -21,6 +21,8 @@ mod schedule;
 mod session;
 mod smtp;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verdict;
 
 pub use address::{Address, InvalidAddress};

@@ -362,7 +362,7 @@ impl Desk {
         if self.stopping {
             return;
         }
-        for PendingEvent { sequence, attempts, record } in reading.events {
+        for PendingEvent { sequence, attempts, record, error: _ } in reading.events {
             if self.busy.insert(sequence) {
                 let waiting = Waiting { sequence, attempts, event: Event::new(record) };
                 // What failed before would only take its batch with it.

@@ -305,3 +305,111 @@ impl fmt::Debug for Event {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::verdict::{AddressState, Advice, Evidence, Outcome, Source};
+
+    fn record() -> EventRecord {
+        EventRecord {
+            delivery: Some(DeliveryId::from_u64(0x12)),
+            message: Some(MessageId::from_u64(0x11)),
+            recipient: Some("ann@example.net".parse().unwrap()),
+            tag: Some(Tag::from(4711)),
+            mailing: Some("autumn".into()),
+            metadata: Some(json!({"list": 3})),
+            verdict: Some(Verdict {
+                outcome: Outcome::Failed,
+                address: AddressState::NoMailbox,
+                advice: Advice::Remove,
+                reason: Reason::Expired,
+                status: EnhancedStatus::new(4, 1, 1),
+                evidence: Evidence {
+                    source: Source::SmtpReply,
+                    text: "No such user".into(),
+                    rule: "code.x.1.1".into(),
+                    confidence: 0.5,
+                },
+            }),
+            cause: Some(Reason::UserUnknown),
+            code: Some(450),
+            status: EnhancedStatus::new(4, 1, 1),
+            text: Some("No such user".into()),
+            stage: Some(Stage::EndOfData),
+            host: Some("mx.example.net[192.0.2.25]:25".into()),
+            attempts: 3,
+            reported_recipient: Some("a.smith@example.com".into()),
+            trust: Some(Trust::Sealed),
+            raw: Some(Arc::from(&b"Subject: x"[..])),
+            ..EventRecord::bare(
+                EventId::from_bytes([0xab; 16]),
+                EventKind::AutoReply,
+                Timestamp::from_millis(1_700_000_000_000),
+                Origin::Conversation,
+            )
+        }
+    }
+
+    #[test]
+    fn json_has_snake_case_names_and_ids_as_text_and_nulls_for_what_is_absent() {
+        assert_eq!(
+            Event::new(record()).to_json(),
+            json!({
+                "id": "abababababababababababababababab",
+                "kind": "auto_reply",
+                "at": 1_700_000_000_000_i64,
+                "delivery": "0000000000000012",
+                "message": "0000000000000011",
+                "recipient": "ann@example.net",
+                "tag": 4711,
+                "mailing": "autumn",
+                "metadata": {"list": 3},
+                "verdict": {
+                    "outcome": "failed",
+                    "address": "no_mailbox",
+                    "advice": "remove",
+                    "reason": "expired",
+                    "status": "4.1.1",
+                    "evidence": {
+                        "source": "smtp_reply",
+                        "text": "No such user",
+                        "rule": "code.x.1.1",
+                        "confidence": 0.5,
+                    },
+                },
+                "cause": "user_unknown",
+                "code": 450,
+                "status": "4.1.1",
+                "text": "No such user",
+                "stage": "end_of_data",
+                "host": "mx.example.net[192.0.2.25]:25",
+                "attempts": 3,
+                "reported_recipient": "a.smith@example.com",
+                "trust": "sealed",
+                "origin": "conversation",
+            })
+        );
+        let bare = EventRecord::bare(EventId::from_bytes([0; 16]), EventKind::Alert, Timestamp::EPOCH, Origin::Local);
+        let bare = Event::new(bare).to_json();
+        assert_eq!(bare["delivery"], json!(null));
+        assert_eq!(bare.as_object().unwrap().len(), 20, "every key is there");
+    }
+
+    #[test]
+    fn what_is_stored_reads_back() {
+        let record = record();
+        let stored = serde_json::to_string(&record).unwrap();
+        let back: EventRecord = serde_json::from_str(&stored).unwrap();
+        assert_eq!(EventRecord { raw: record.raw.clone(), ..back }, record, "all but the raw message, kept beside");
+    }
+
+    #[test]
+    fn the_name_of_a_kind_is_its_json() {
+        for kind in EventKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+}

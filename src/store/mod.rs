@@ -274,6 +274,8 @@ pub(crate) struct PendingEvent {
     pub(crate) sequence: i64,
     /// How often it was handed over and not acknowledged.
     pub(crate) attempts: u32,
+    /// What the handler said the last time ([`Answer::Again`], [`Answer::Dead`]).
+    pub(crate) error: Option<String>,
     pub(crate) record: EventRecord,
 }
 
@@ -424,7 +426,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn claim_events(&self, limit: usize, busy: Vec<i64>, now: Timestamp)
     -> Result<Vec<PendingEvent>, StoreError>;
 
-    /// When the next pending event becomes due, if any (events in `busy` left out).
+    /// When the next pending event becomes due, if any. Only the eldest of each delivery counts, and none whose
+    /// delivery has an event in `busy`: the others cannot be claimed when their time comes.
     async fn next_event_due(&self, busy: Vec<i64>) -> Result<Option<Timestamp>, StoreError>;
 
     /// Records what the handler answered.

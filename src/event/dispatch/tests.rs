@@ -102,7 +102,7 @@ impl Store for RiggedStore {
         Ok(due
             .map(|(sequence, _)| {
                 let row = &rows[&sequence];
-                PendingEvent { sequence, attempts: row.attempts, record: row.record.clone() }
+                PendingEvent { sequence, attempts: row.attempts, error: None, record: row.record.clone() }
             })
             .collect())
     }
