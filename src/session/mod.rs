@@ -1,7 +1,20 @@
 //! The client's half of an SMTP conversation, from the first MAIL to QUIT, without sockets.
+//!
+//! [`Session`] (in `pipeline`) decides what goes out when and what each reply means for its transaction; `flight` is
+//! a transaction and its step, `envelope` writes its commands, `body` its data. What a failure means for the
+//! recipient, the host or the site is decided in [`crate::verdict`].
 
+mod body;
+mod envelope;
+mod flight;
 mod pipeline;
+#[cfg(test)]
+mod simulation;
 mod stage;
+#[cfg(test)]
+mod tests;
+mod transaction;
 
-pub(crate) use pipeline::{Action, Ended, Session, SessionConfig, Transaction};
+pub(crate) use pipeline::{Action, Session, SessionConfig};
 pub use stage::Stage;
+pub(crate) use transaction::{Ended, Transaction};

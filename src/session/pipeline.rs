@@ -1,27 +1,32 @@
-//! The pipelined client.
+//! The pipelined client (RFC 5321, RFC 2920).
+//!
+//! With PIPELINING the commands of a transaction go out in one write, and the commands of the next one in the write
+//! that ends the body, so a message costs two round trips on its own and one in a row. Safety comes before that:
+//!
+//! - Every transaction but the first of a connection begins with RSET. A flight that rides with a dot cannot know
+//!   whether that dot will be accepted, and in a flight RSET costs no round trip. It is sent also one command at a
+//!   time, where it costs one: a host that keeps a refused transaction, or, against RFC 5321 §4.1.1.4, the recipients
+//!   of an accepted one, would give one person's message to another.
+//! - Once RSET or MAIL is refused, no body and no dot is sent for that flight: a remote host that asks for one (354)
+//!   may have kept another transaction and would take the body for that. The connection is closed instead.
+//! - A lone dot is sent only where MAIL was accepted, RCPT refused and the host says 354.
+//! - A reply that nothing asked for, or of a kind that does not answer its command, means that replies and commands
+//!   are out of step: nothing more is believed, the connection is closed. Before a dot such a reply stops the message.
+//! - Only 2xx after the dot is success. Whatever happens between the dot and its reply leaves it open.
+//!
+//! The end of data is held back until [`Session::release`], so that the delivery can be made durable meanwhile.
+//! Not done here: greeting, EHLO, STARTTLS and AUTH, which mail-send speaks before.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::Stage;
-use crate::address::Address;
+use super::body::Body;
+use super::flight::{Command, Flight, Refused, Step};
+use super::{Ended, Stage, Transaction, envelope};
 use crate::id::DeliveryId;
 use crate::smtp::extensions::Extensions;
-use crate::smtp::{Input, Machine, Output, Reply};
+use crate::smtp::{Input, Machine, Output, Piece, Reply, ReplyParser};
 use crate::verdict::Trouble;
-
-/// One message to one recipient.
-#[derive(Debug, Clone)]
-pub(crate) struct Transaction {
-    pub(crate) delivery: DeliveryId,
-    pub(crate) return_path: Address,
-    pub(crate) recipient: Address,
-    /// Prepended to the body: whole header fields with their CRLF.
-    pub(crate) prefix: String,
-    pub(crate) body: Arc<[u8]>,
-    pub(crate) smtputf8: bool,
-    pub(crate) eight_bit: bool,
-}
 
 /// Time limits and switches.
 #[derive(Debug, Clone)]
@@ -32,26 +37,11 @@ pub(crate) struct SessionConfig {
     pub(crate) data_timeout: Duration,
     /// For the reply to the end of data (RFC 5321 §4.5.3.2.6: ten minutes).
     pub(crate) end_of_data_timeout: Duration,
-    /// For a whole transaction.
+    /// For a whole transaction up to its end of data. From there on `end_of_data_timeout` counts alone: to give up
+    /// then does not stop the message, it only makes it uncertain.
     pub(crate) transaction_timeout: Duration,
     /// Off: one command at a time, whatever is offered.
     pub(crate) pipelining: bool,
-}
-
-/// How a transaction ended.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Ended {
-    /// 2xx after the end of data.
-    Accepted(Reply),
-    /// Refused by this reply.
-    Refused(Stage, Reply),
-    /// Stopped before the end of data went out: the message was not accepted.
-    Stopped(Stage, Trouble),
-    /// The end of data went out and its reply did not come: the message may have been accepted.
-    Uncertain(Trouble),
-    /// Never begun: the connection ended before its first command was answered. No attempt, unless nothing was ever
-    /// delivered on this connection and `Reply`/`Trouble` says why.
-    NotTried(Option<Reply>, Trouble),
 }
 
 /// What the machine tells the shell.
@@ -59,37 +49,87 @@ pub(crate) enum Ended {
 pub(crate) enum Action {
     /// A transaction ended.
     Done(DeliveryId, Ended),
-    /// There is room for one more transaction.
+    /// There is room for one more transaction. Told once; again after the next [`Session::offer`].
     Ready,
 }
 
-/// See the module.
+/// A conversation with one remote host.
 #[derive(Debug)]
-pub(crate) struct Session {}
+pub(crate) struct Session {
+    config: SessionConfig,
+    offers: Extensions,
+    pipelining: bool,
+    parser: ReplyParser,
+    /// The transactions in the conversation, in order. Only the first has a body under way; the second's envelope
+    /// may be out once the first has ended its data.
+    flights: VecDeque<Flight>,
+    /// The commands whose replies are due, in order. The first belongs to the first flight.
+    awaited: VecDeque<Command>,
+    /// When the reply to the first of `awaited` must be whole.
+    reply_due: Option<Instant>,
+    /// When the stretch of a body that is being written must have been taken.
+    stretch_due: Option<Instant>,
+    /// Whether an end of data was written and not yet taken.
+    end_unflushed: bool,
+    /// No transaction was begun on this connection.
+    is_fresh: bool,
+    actions: VecDeque<Action>,
+    ready_told: bool,
+    quitting: bool,
+    /// The conversation is over, for this reply or trouble.
+    over: Option<(Option<Reply>, Trouble)>,
+}
 
 impl Session {
     /// A conversation whose greeting, EHLO, STARTTLS and AUTH are done.
     pub(crate) fn new(config: SessionConfig, extensions: Extensions, now: Instant) -> Session {
-        let _ = (config, extensions, now);
-        unimplemented!()
+        let _ = now;
+        Session {
+            pipelining: config.pipelining && extensions.pipelining,
+            config,
+            offers: extensions,
+            parser: ReplyParser::default(),
+            flights: VecDeque::new(),
+            awaited: VecDeque::new(),
+            reply_due: None,
+            stretch_due: None,
+            end_unflushed: false,
+            is_fresh: true,
+            actions: VecDeque::new(),
+            ready_told: false,
+            quitting: false,
+            over: None,
+        }
     }
 
     /// Puts a transaction in. Its end of data is held back until [`Session::release`].
+    ///
+    /// It may come when the conversation has just ended, since the two cross: then it was not tried.
     pub(crate) fn offer(&mut self, transaction: Transaction, now: Instant) {
-        let _ = (transaction, now);
-        unimplemented!()
+        let _ = now;
+        self.ready_told = false;
+        let delivery = transaction.delivery;
+        let ended = match (&self.over, envelope::check(&transaction, &self.offers)) {
+            (Some((reply, trouble)), _) => Ended::NotTried(reply.clone(), trouble.clone()),
+            _ if self.quitting => Ended::NotTried(None, Trouble::Closed),
+            (None, Err(unsupported)) => Ended::Stopped(Stage::Mail, unsupported),
+            (None, Ok(())) => return self.flights.push_back(Flight::new(transaction)),
+        };
+        self.actions.push_back(Action::Done(delivery, ended));
     }
 
     /// The delivery stands in the durable in-flight set: its end of data may go out.
     pub(crate) fn release(&mut self, delivery: DeliveryId, now: Instant) {
-        let _ = (delivery, now);
-        unimplemented!()
+        let _ = now;
+        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.transaction.delivery == delivery) {
+            flight.released = true;
+        }
     }
 
     /// No further transactions: QUIT when the last one has ended.
     pub(crate) fn quit(&mut self, now: Instant) {
         let _ = now;
-        unimplemented!()
+        self.quitting = true;
     }
 }
 
@@ -97,12 +137,309 @@ impl Machine for Session {
     type Action = Action;
 
     fn handle(&mut self, input: Input<'_>, now: Instant) {
-        let _ = (input, now);
-        unimplemented!()
+        match input {
+            Input::Bytes(bytes) => self.hear(bytes, now),
+            Input::Closed => self.give_up(None, Trouble::Closed),
+            Input::Broken(why) => self.give_up(None, Trouble::Broken(why.into())),
+            Input::Flushed => {
+                self.stretch_due = None;
+                if std::mem::take(&mut self.end_unflushed) && self.awaited.front() == Some(&Command::End) {
+                    self.reply_due = Some(now + self.config.end_of_data_timeout);
+                }
+            }
+            Input::Time => {
+                if self.due().is_some_and(|due| due <= now) {
+                    self.give_up(None, Trouble::TimedOut);
+                }
+            }
+        }
     }
 
     fn poll(&mut self, now: Instant) -> Output<Action> {
-        let _ = now;
-        unimplemented!()
+        if let Some(action) = self.actions.pop_front() {
+            return Output::Act(action);
+        }
+        if self.over.is_some() {
+            return Output::Close;
+        }
+        if !self.ready_told && !self.quitting && self.flights.len() < self.window() {
+            self.ready_told = true;
+            return Output::Act(Action::Ready);
+        }
+        let pieces = self.write(now);
+        if pieces.is_empty() { Output::Wait(self.due()) } else { Output::Send(pieces) }
     }
 }
+
+/// What goes out.
+impl Session {
+    /// How many transactions are in the conversation: with PIPELINING one more, so that its flight can ride.
+    fn window(&self) -> usize {
+        if self.pipelining { 2 } else { 1 }
+    }
+
+    /// Everything that can go out now, as one write.
+    fn write(&mut self, now: Instant) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let nothing_due = self.awaited.is_empty();
+        let mut commands = String::new();
+        match self.flights.front_mut() {
+            None if self.quitting && nothing_due => {
+                commands.push_str("QUIT\r\n");
+                self.awaited.push_back(Command::Quit);
+            }
+            None => {}
+            Some(flight) => {
+                // A reply, or the start of one, that waits before the end of data: it must be read first.
+                let is_hearing = self.parser.is_inside();
+                match &mut flight.step {
+                    Step::Waiting => {
+                        flight.due = Some(now + self.config.transaction_timeout);
+                        self.write_envelope(0, &mut commands);
+                    }
+                    Step::Envelope(_) => self.write_envelope(0, &mut commands),
+                    Step::Body(body) if self.stretch_due.is_none() && !is_hearing => {
+                        body.write_stretch(&mut pieces);
+                        if body.is_written() && flight.released {
+                            pieces.push(Piece::Bytes(body.end().to_vec()));
+                            flight.step = Step::Ended;
+                            self.awaited.push_back(Command::End);
+                            self.end_unflushed = true;
+                        } else if !pieces.is_empty() {
+                            self.stretch_due = Some(now + self.config.data_timeout);
+                        }
+                    }
+                    Step::LoneDot if !is_hearing => {
+                        pieces.push(Piece::Bytes(b".\r\n".to_vec()));
+                        flight.step = Step::Ended;
+                        self.awaited.push_back(Command::LoneDot);
+                    }
+                    Step::Body(_) | Step::LoneDot | Step::Ended => {}
+                }
+            }
+        }
+        if self.pipelining
+            && matches!(self.flights.front(), Some(Flight { step: Step::Ended, .. }))
+            && matches!(self.flights.get(1), Some(Flight { step: Step::Waiting, .. }))
+        {
+            self.write_envelope(1, &mut commands);
+        }
+        if nothing_due {
+            self.reply_due = self.awaited.front().map(|command| now + self.timeout(*command));
+        }
+        if !commands.is_empty() {
+            pieces.push(Piece::Bytes(commands.into_bytes()));
+        }
+        pieces
+    }
+
+    /// Writes the commands of a flight that can go out now: with PIPELINING all, otherwise the next one.
+    fn write_envelope(&mut self, index: usize, out: &mut String) {
+        let Some(flight) = self.flights.get_mut(index) else { return };
+        let mut next = match flight.step {
+            Step::Waiting if self.is_fresh => Some(Command::Mail),
+            Step::Waiting => Some(Command::Rset),
+            Step::Envelope(next) => next,
+            _ => None,
+        };
+        self.is_fresh = false;
+        while let Some(command) = next {
+            match command {
+                Command::Mail => envelope::write_mail(&flight.transaction, &self.offers, out),
+                Command::Rcpt => envelope::write_rcpt(&flight.transaction, &self.offers, out),
+                Command::Data => out.push_str("DATA\r\n"),
+                _ => out.push_str("RSET\r\n"),
+            }
+            self.awaited.push_back(command);
+            next = command.following().filter(|_| self.pipelining);
+        }
+        flight.step = Step::Envelope(None);
+    }
+
+    fn timeout(&self, command: Command) -> Duration {
+        match command {
+            Command::Rset | Command::Mail | Command::Rcpt => self.config.command_timeout,
+            Command::Data | Command::LoneDot => self.config.data_timeout,
+            Command::End => self.config.end_of_data_timeout,
+            Command::Quit => self.config.command_timeout.min(QUIT_TIMEOUT),
+        }
+    }
+
+    /// When the first of the time limits that run is up.
+    fn due(&self) -> Option<Instant> {
+        let transaction_due = match self.flights.front() {
+            Some(Flight { step: Step::Ended, .. }) | None => None,
+            Some(flight) => flight.due,
+        };
+        [self.reply_due, self.stretch_due, transaction_due].into_iter().flatten().min()
+    }
+}
+
+/// What comes in.
+impl Session {
+    fn hear(&mut self, mut bytes: &[u8], now: Instant) {
+        while self.over.is_none() {
+            match self.parser.next(&mut bytes) {
+                Ok(Some(reply)) => self.take_reply(reply, now),
+                Ok(None) => return,
+                Err(error) => self.give_up(None, Trouble::OutOfStep(error.to_string())),
+            }
+        }
+    }
+
+    fn take_reply(&mut self, reply: Reply, now: Instant) {
+        let Some(command) = self.awaited.front().copied() else {
+            return self.take_unasked(reply);
+        };
+        if says_goodbye(&reply, command) {
+            return self.take_goodbye(reply);
+        }
+        self.awaited.pop_front();
+        self.reply_due = self.awaited.front().map(|next| now + self.timeout(*next));
+        // QUIT has no flight: whatever its reply is, it was the last one.
+        let Some(flight) = self.flights.front_mut() else {
+            return self.give_up(None, Trouble::Closed);
+        };
+        let refused = reply.is_refusal();
+        match (command, flight.refused) {
+            (Command::Rset, _) if reply.is_success() => self.go_on(command),
+            (Command::Mail, _) if reply.is_success() => self.go_on(command),
+            (Command::Mail, _) if refused => {
+                flight.refused = Refused::Mail;
+                self.tell(Ended::Refused(Stage::Mail, reply));
+                self.end_early(now);
+            }
+            // Without MAIL the answer to RCPT means nothing.
+            (Command::Rcpt, Refused::Mail) if refused || reply.is_success() => {}
+            (Command::Rcpt, _) if reply.is_success() => self.go_on(command),
+            (Command::Rcpt, _) if refused => {
+                flight.refused = Refused::Rcpt;
+                self.tell(Ended::Refused(Stage::Rcpt, reply));
+                self.end_early(now);
+            }
+            (Command::Data, Refused::Nothing) if reply.code == 354 => {
+                flight.step = Step::Body(Body::new(&flight.transaction.prefix, flight.transaction.body.clone()));
+            }
+            (Command::Data, Refused::Rcpt) if reply.code == 354 => flight.step = Step::LoneDot,
+            (Command::Data, _) if refused => {
+                // Tells nothing where MAIL or RCPT was refused before.
+                self.tell(Ended::Refused(Stage::Data, reply));
+                self.end(now);
+            }
+            (Command::End, _) if reply.is_success() => {
+                self.tell(Ended::Accepted(reply));
+                self.end(now);
+            }
+            (Command::End, _) if refused => {
+                self.tell(Ended::Refused(Stage::EndOfData, reply));
+                self.end(now);
+            }
+            (Command::LoneDot, _) if refused || reply.is_success() => self.end(now),
+            _ => {
+                self.awaited.push_front(command);
+                self.give_up(None, Trouble::OutOfStep(format!("{} was answered with {reply}", command.name())));
+            }
+        }
+    }
+
+    /// A reply although none is due: before the end of data, or between transactions.
+    fn take_unasked(&mut self, reply: Reply) {
+        if matches!(reply.code, 421 | 221) {
+            self.take_goodbye(reply);
+        } else {
+            self.give_up(None, Trouble::OutOfStep(format!("a reply that nothing asked for: {reply}")));
+        }
+    }
+
+    /// The remote host ends the conversation instead of answering.
+    fn take_goodbye(&mut self, reply: Reply) {
+        self.tell(match self.reached() {
+            None => Ended::NotTried(Some(reply.clone()), Trouble::Closed),
+            Some(stage) if reply.is_refusal() => Ended::Refused(stage, reply.clone()),
+            Some(stage) => Ended::Stopped(stage, Trouble::Closed),
+        });
+        self.give_up(Some(reply), Trouble::Closed);
+    }
+
+    /// The stage of the first flight; `None` until its MAIL was answered.
+    fn reached(&self) -> Option<Stage> {
+        match &self.flights.front()?.step {
+            Step::Waiting => None,
+            Step::Envelope(next) => match self.awaited.front().copied().or(*next)? {
+                Command::Rset | Command::Mail => None,
+                command => Some(command.stage()),
+            },
+            Step::Body(_) => Some(Stage::Body),
+            Step::LoneDot => Some(Stage::Data),
+            Step::Ended => Some(Stage::EndOfData),
+        }
+    }
+
+    /// After an accepted command: the next one, where it was not sent along.
+    fn go_on(&mut self, command: Command) {
+        if let Some(flight) = self.flights.front_mut()
+            && !self.pipelining
+        {
+            flight.step = Step::Envelope(command.following());
+        }
+    }
+
+    /// After a refused command: with PIPELINING the replies to the rest of the flight are still due.
+    fn end_early(&mut self, now: Instant) {
+        if !self.pipelining {
+            self.end(now);
+        }
+    }
+
+    /// The first flight has had its last reply.
+    fn end(&mut self, now: Instant) {
+        self.flights.pop_front();
+        if let Some(next) = self.flights.front_mut()
+            && matches!(next.step, Step::Envelope(_))
+        {
+            next.due = Some(now + self.config.transaction_timeout);
+        }
+    }
+
+    /// Tells how the first flight ended, once.
+    fn tell(&mut self, ended: Ended) {
+        if let Some(flight) = self.flights.front_mut()
+            && !std::mem::replace(&mut flight.told, true)
+        {
+            self.actions.push_back(Action::Done(flight.transaction.delivery, ended));
+        }
+    }
+
+    /// Ends the conversation and everything in it.
+    fn give_up(&mut self, reply: Option<Reply>, trouble: Trouble) {
+        if self.over.is_some() {
+            return;
+        }
+        let connection_ended = matches!(trouble, Trouble::Closed | Trouble::Broken(_));
+        if let Some(flight) = self.flights.front() {
+            let ended = match (&flight.step, self.reached()) {
+                (Step::Ended, _) => Ended::Uncertain(trouble.clone()),
+                (_, Some(stage)) => Ended::Stopped(stage, trouble.clone()),
+                (Step::Envelope(_), None) if !connection_ended => Ended::Stopped(Stage::Mail, trouble.clone()),
+                (_, None) => Ended::NotTried(reply.clone(), trouble.clone()),
+            };
+            self.tell(ended);
+        }
+        self.flights.pop_front();
+        while !self.flights.is_empty() {
+            self.tell(Ended::NotTried(reply.clone(), trouble.clone()));
+            self.flights.pop_front();
+        }
+        self.awaited.clear();
+        self.over = Some((reply, trouble));
+    }
+}
+
+/// Whether the remote host says that it closes the connection (RFC 5321 §3.8, §4.2.2). After the end of data 221 is
+/// success like any 2xx.
+fn says_goodbye(reply: &Reply, command: Command) -> bool {
+    reply.code == 421 || reply.code == 221 && command != Command::End
+}
+
+/// For the reply to QUIT: everything is done by then, it is only polite to wait.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
