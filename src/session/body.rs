@@ -28,13 +28,16 @@ pub(super) struct Body {
 
 impl Body {
     /// `prefix`, then `content`; both have CRLF line ends.
-    pub(super) fn new(prefix: &str, content: Arc<[u8]>) -> Body {
+    pub(super) fn new(mut prefix: String, content: Arc<[u8]>) -> Body {
         let starts_line = prefix.is_empty() || prefix.ends_with('\n');
         let last: &[u8] = if content.is_empty() { prefix.as_bytes() } else { &content };
         let end: &[u8] = if last.is_empty() || last.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" };
-        let mut prefix = prefix.replace("\n.", "\n..");
+        // Header fields do not begin with a dot, but what they are is not known here.
         if prefix.starts_with('.') {
             prefix.insert(0, '.');
+        }
+        if memmem::find(prefix.as_bytes(), b"\n.").is_some() {
+            prefix = prefix.replace("\n.", "\n..");
         }
         Body { prefix, content, at: 0, doubled: 0, starts_line, end }
     }
@@ -101,7 +104,7 @@ mod tests {
 
     /// Everything that goes out for a message, and how many stretches it took.
     fn written(prefix: &str, content: &[u8]) -> (Vec<u8>, usize) {
-        let mut body = Body::new(prefix, content.into());
+        let mut body = Body::new(prefix.into(), content.into());
         let mut bytes = Vec::new();
         let mut stretches = 0;
         while !body.is_written() {

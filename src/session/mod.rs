@@ -1,12 +1,13 @@
 //! The client's half of an SMTP conversation, from the first MAIL to QUIT, without sockets.
 //!
-//! [`Session`] (in `pipeline`) decides what goes out when and what each reply means for its transaction; `flight` is
-//! a transaction and its step, `envelope` writes its commands, `body` its data. What a failure means for the
+//! [`Session`] decides what goes out when (`pipeline`) and what each reply means for its transaction (`hearing`);
+//! `flight` is a transaction and its step, `envelope` writes its commands, `body` its data. What a failure means for the
 //! recipient, the host or the site is decided in [`crate::verdict`].
 
 mod body;
 mod envelope;
 mod flight;
+mod hearing;
 mod pipeline;
 #[cfg(test)]
 mod simulation;
