@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::smtp::data::DataLimits;
 
-/// What one conversation may use. [`ReceptionConfig::new`] has the defaults.
+/// What one conversation may use; by default as each field says.
 #[derive(Debug, Clone)]
 pub(crate) struct ReceptionConfig {
     /// Our name in the greeting and in the answer to EHLO. Checked by whoever took it from the user: it goes out as
-    /// it is.
+    /// it is. Default `localhost`, which tells a peer nothing wrong.
     pub(crate) hostname: String,
     /// The largest message, in octets; offered as SIZE. Default 64 MiB: a report may carry the whole original, and
     /// large providers let messages of 50 MB and more through. It costs time, not memory; see `keep`.
@@ -59,10 +59,19 @@ pub(crate) enum EarlyTalk {
 }
 
 impl ReceptionConfig {
-    /// The defaults.
-    pub(crate) fn new(hostname: impl Into<String>) -> ReceptionConfig {
+    /// The limits of one message. It is read to its end at twice the largest size: a message that may be taken is never
+    /// cut off, though every line of it have an added dot, and an honest peer whose message is somewhat too large
+    /// learns that it is, instead of finding the connection broken and trying for days.
+    pub(super) fn data(&self) -> DataLimits {
+        let read = self.max_size.saturating_mul(2).saturating_add(READ_ALLOWANCE);
+        DataLimits { size: self.max_size, keep: self.keep, read }
+    }
+}
+
+impl Default for ReceptionConfig {
+    fn default() -> ReceptionConfig {
         ReceptionConfig {
-            hostname: hostname.into(),
+            hostname: "localhost".into(),
             max_size: 64 * 1024 * 1024,
             keep: 256 * 1024,
             max_recipients: 100,
@@ -75,14 +84,6 @@ impl ReceptionConfig {
             starttls: false,
             early_talk: EarlyTalk::default(),
         }
-    }
-
-    /// The limits of one message. It is read to its end at twice the largest size: a message that may be taken is never
-    /// cut off, though every line of it have an added dot, and an honest peer whose message is somewhat too large
-    /// learns that it is, instead of finding the connection broken and trying for days.
-    pub(super) fn data(&self) -> DataLimits {
-        let read = self.max_size.saturating_mul(2).saturating_add(READ_ALLOWANCE);
-        DataLimits { size: self.max_size, keep: self.keep, read }
     }
 }
 

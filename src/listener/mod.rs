@@ -18,6 +18,6 @@ mod stage;
 mod tests;
 
 pub(crate) use admit::{Admission, Gate, Role};
-pub(crate) use limits::{EarlyTalk, ReceptionConfig};
+pub(crate) use limits::ReceptionConfig;
 pub(crate) use reception::Reception;
 pub(crate) use stage::{Action, Received, Recipient};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::limits::{MAX_AHEAD, MAX_UNREAD};
+use super::limits::{EarlyTalk, MAX_AHEAD, MAX_UNREAD};
 use super::*;
 use crate::net::clock::Clock;
 use crate::return_path::Refusal;
@@ -32,7 +32,7 @@ impl Gate for Roles {
 }
 
 fn config() -> ReceptionConfig {
-    ReceptionConfig::new("mx.b.example")
+    ReceptionConfig { hostname: "mx.b.example".into(), ..ReceptionConfig::default() }
 }
 
 fn reception(config: ReceptionConfig, tls: bool, now: Instant) -> Reception {
