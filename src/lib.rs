@@ -26,6 +26,7 @@ pub mod testing;
 pub mod verdict;
 
 pub use address::{Address, InvalidAddress};
+pub use analysis::analyse;
 pub use async_trait::async_trait;
 pub use error::Error;
 pub use event::{FailureHandler, HandlerError, HandlerResult};
