@@ -124,3 +124,59 @@ impl From<PendingEvent> for DeadLetter {
         DeadLetter { event: Event::new(record), attempts, error }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::event::EventKind;
+    use crate::store::rigged::{RiggedStore, RowState};
+    use crate::store::{Acknowledgement, Answer};
+
+    const STORED: Timestamp = RiggedStore::STORED_AT;
+    const LATER: Timestamp = Timestamp::from_millis(STORED.as_millis() + 1);
+
+    /// Three events: acknowledged, dead, waiting.
+    async fn stored() -> (Arc<RiggedStore>, Events, Arc<Notify>) {
+        let store = Arc::new(RiggedStore::default());
+        let answers = vec![Answer::Done, Answer::Dead { attempts: 6, error: "database away".into() }];
+        let answers = answers.into_iter().map(|answer| (store.add(EventKind::Bounce, 1), answer));
+        let answers = answers.map(|(sequence, answer)| Acknowledgement { sequence, answer }).collect();
+        store.add(EventKind::Fail, 2);
+        store.acknowledge(answers).await.unwrap();
+        let wake = Arc::new(Notify::new());
+        (store.clone(), Events::new(store, Clock::manual(LATER), Arc::clone(&wake)), wake)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replay_makes_what_was_acknowledged_or_dead_pending_and_wakes_the_dispatcher() {
+        let (store, events, wake) = stored().await;
+        assert_eq!(events.replay(LATER..Timestamp::MAX).await.unwrap(), 0, "outside of the range");
+        assert_eq!(events.replay(STORED..LATER).await.unwrap(), 2);
+        wake.notified().await;
+        assert_eq!((store.state(1), store.state(2)), (RowState::Due(LATER), RowState::Due(LATER)));
+        assert_eq!(store.attempts(2), 0, "with all its tries anew");
+        assert_eq!(store.state(3), RowState::Due(STORED), "what waits is not touched");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dead_letters_are_listed_with_their_error_and_replayed_alone() {
+        let (store, events, _) = stored().await;
+        let letters = events.dead_letters(10).await.unwrap();
+        let letters: Vec<_> = letters.iter().map(|l| (l.event().kind(), l.attempts(), l.error())).collect();
+        assert_eq!(letters, [(EventKind::Bounce, 6, Some("database away"))]);
+        assert_eq!(events.replay_dead(STORED..LATER).await.unwrap(), 1);
+        assert_eq!((store.state(1), store.state(2)), (RowState::Done, RowState::Due(LATER)));
+        assert!(events.dead_letters(10).await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_store_is_told() {
+        let (store, events, _) = stored().await;
+        store.failing_reads.store(1, Ordering::SeqCst);
+        assert!(events.replay(STORED..LATER).await.unwrap_err().is_storage());
+        store.closed.store(true, Ordering::SeqCst);
+        assert!(events.dead_letters(1).await.unwrap_err().is_closed());
+    }
+}

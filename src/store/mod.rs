@@ -30,6 +30,8 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub(crate) mod rigged;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 

@@ -1,5 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,192 +6,11 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
-use crate::event::{Bounce, EventKind, EventRecord, Failure, HandlerError, Origin, from_fn};
+use crate::event::{Bounce, EventKind, Failure, HandlerError, from_fn};
 use crate::id::{DeliveryId, EventId};
-use crate::store::*;
+use crate::store::rigged::{RiggedStore, RowState};
 
-const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-/// The event queue of a store, in memory, which fails as often as it is told to.
-#[derive(Default)]
-struct RiggedStore {
-    rows: Mutex<BTreeMap<i64, Row>>,
-    failing_reads: AtomicUsize,
-    failing_writes: AtomicUsize,
-    closed: AtomicUsize,
-    /// How many answers came with each write.
-    writes: Mutex<Vec<usize>>,
-}
-
-struct Row {
-    record: EventRecord,
-    attempts: u32,
-    state: RowState,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum RowState {
-    Due(Timestamp),
-    Done,
-    Dead(String),
-}
-
-impl RiggedStore {
-    /// Stores an event of this delivery; 0 stands for none.
-    fn add(&self, kind: EventKind, delivery: u64) -> i64 {
-        let mut rows = self.rows.lock().unwrap();
-        let sequence = rows.len() as i64 + 1;
-        let id = EventId::derive(&[&sequence.to_be_bytes()]);
-        let mut record = EventRecord::bare(id, kind, START, Origin::Local);
-        record.delivery = (delivery > 0).then(|| DeliveryId::from_u64(delivery));
-        rows.insert(sequence, Row { record, attempts: 0, state: RowState::Due(START) });
-        sequence
-    }
-
-    fn state(&self, sequence: i64) -> RowState {
-        self.rows.lock().unwrap()[&sequence].state.clone()
-    }
-
-    fn attempts(&self, sequence: i64) -> u32 {
-        self.rows.lock().unwrap()[&sequence].attempts
-    }
-
-    fn all_done(&self) -> bool {
-        self.rows.lock().unwrap().values().all(|row| row.state == RowState::Done)
-    }
-
-    fn check(&self, failing: &AtomicUsize) -> Result<(), StoreError> {
-        if self.closed.load(Ordering::SeqCst) > 0 {
-            return Err(StoreError::Closed);
-        }
-        let fails = failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        if fails { Err(StoreError::Failed("rigged".into())) } else { Ok(()) }
-    }
-
-    /// The first pending event of each delivery that has none with the handler.
-    fn heads(&self, busy: &[i64]) -> Vec<(i64, Timestamp)> {
-        let rows = self.rows.lock().unwrap();
-        let taken: BTreeSet<_> = busy.iter().filter_map(|sequence| rows[sequence].record.delivery).collect();
-        let mut seen = BTreeSet::new();
-        rows.iter()
-            .filter_map(|(sequence, row)| match row.state {
-                RowState::Due(at) => Some((*sequence, at, row.record.delivery)),
-                _ => None,
-            })
-            .filter(|(sequence, _, delivery)| match delivery {
-                Some(delivery) => !taken.contains(delivery) && seen.insert(*delivery),
-                None => !busy.contains(sequence),
-            })
-            .map(|(sequence, at, _)| (sequence, at))
-            .collect()
-    }
-}
-
-#[async_trait]
-impl Store for RiggedStore {
-    async fn claim_events(
-        &self,
-        limit: usize,
-        busy: Vec<i64>,
-        now: Timestamp,
-    ) -> Result<Vec<PendingEvent>, StoreError> {
-        self.check(&self.failing_reads)?;
-        let due = self.heads(&busy).into_iter().filter(|(_, at)| *at <= now).take(limit);
-        let rows = self.rows.lock().unwrap();
-        Ok(due
-            .map(|(sequence, _)| {
-                let row = &rows[&sequence];
-                PendingEvent { sequence, attempts: row.attempts, error: None, record: row.record.clone() }
-            })
-            .collect())
-    }
-
-    async fn next_event_due(&self, busy: Vec<i64>) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.heads(&busy).into_iter().map(|(_, at)| at).min())
-    }
-
-    async fn acknowledge(&self, answers: Vec<Acknowledgement>) -> Result<(), StoreError> {
-        self.check(&self.failing_writes)?;
-        self.writes.lock().unwrap().push(answers.len());
-        let mut rows = self.rows.lock().unwrap();
-        for Acknowledgement { sequence, answer } in answers {
-            let row = rows.get_mut(&sequence).unwrap();
-            assert!(matches!(row.state, RowState::Due(_)), "answered twice");
-            (row.state, row.attempts) = match answer {
-                Answer::Done => (RowState::Done, row.attempts),
-                Answer::Again { at, attempts, .. } => (RowState::Due(at), attempts),
-                Answer::Dead { attempts, error } => (RowState::Dead(error), attempts),
-            };
-        }
-        Ok(())
-    }
-
-    async fn recover(&self, _: Timestamp, _: Timestamp) -> Result<Recovered, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn enqueue(
-        &self,
-        _: Vec<NewMessage>,
-        _: Timestamp,
-        _: Option<Timestamp>,
-    ) -> Result<Vec<Enqueued>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn claim(&self, _: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn body(&self, _: BodyId) -> Result<Option<Arc<[u8]>>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn begin(&self, _: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn renew(&self, _: Vec<DeliveryId>, _: Timestamp) -> Result<(), StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn settle(&self, _: Vec<Settlement>) -> Result<(), StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn record(&self, _: Inbound) -> Result<Vec<Recorded>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn replay(&self, _: ReplayRequest, _: Timestamp) -> Result<u64, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn dead_letters(&self, _: usize) -> Result<Vec<PendingEvent>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn find(&self, _: DeliveryId) -> Result<Option<Found>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn open_work(&self) -> Result<(u64, u64), StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn save_keys(&self, _: Vec<StoredKey>) -> Result<(), StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn forms(&self) -> Result<Vec<PathForm>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn record_forms(&self, _: Vec<PathForm>) -> Result<(), StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn count(&self, _: CountBy, _: Range<Timestamp>) -> Result<Vec<Count>, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn purge(&self, _: Retention, _: Timestamp) -> Result<u64, StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-    async fn close(&self) -> Result<(), StoreError> {
-        unreachable!("not the dispatcher's")
-    }
-}
+const START: Timestamp = RiggedStore::STORED_AT;
 
 /// A handler whose every call is shown to the test, which decides how it ends.
 struct Puppet {
@@ -574,7 +392,7 @@ async fn a_stop_waits_no_longer_than_the_time_limit_and_not_for_ever_for_the_sto
 async fn a_closed_store_or_a_dropped_sender_ends_it() {
     let stage = Stage::new(store_with([]), 1, 1);
     stage.settle().await;
-    stage.store.closed.store(1, Ordering::SeqCst);
+    stage.store.closed.store(true, Ordering::SeqCst);
     stage.wake.notify_one();
     stage.run.await.unwrap();
 
