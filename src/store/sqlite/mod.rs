@@ -1,1 +1,218 @@
-//! The embedded store.
+//! The embedded store: SQLite in a file or in memory, one writer, readers apart.
+//!
+//! | file | what |
+//! |---|---|
+//! | `open` | the lock, the format check, the settings |
+//! | `schema` | the tables, as additive steps |
+//! | `writer`, `reader` | the thread that writes in groups; the connections that read |
+//! | `enqueue`, `claim`, `outbound` | the way out |
+//! | `inbound`, `events` | the way back, and the queue to the handler |
+//! | `journal`, `purge`, `ring` | the memory, its end, and the keys |
+//!
+//! No type of the driver leaves this room. `src/manual/store.md` draws the tables and says what is synced when.
+
+mod claim;
+mod columns;
+mod enqueue;
+mod events;
+mod fault;
+mod inbound;
+mod journal;
+mod open;
+mod outbound;
+mod purge;
+mod reader;
+mod ring;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use self::claim::Turn;
+use self::purge::Stage;
+use self::reader::Readers;
+use self::writer::{Abandoned, Place, Writer};
+use super::{
+    Acknowledgement, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Inbound, NewMessage, PathForm,
+    PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError, StoredKey,
+};
+use crate::id::DeliveryId;
+use crate::time::Timestamp;
+
+/// Events made pending again in one step of a replay.
+const REPLAY_STEP: usize = 500;
+
+/// A store in one SQLite database. Dropping it closes it; what was answered is on disk either way.
+pub(crate) struct SqliteStore {
+    // Dropped first: the last connection that closes tidies the log up, and that should be the writer's.
+    readers: Option<Readers>,
+    writer: Writer,
+    turn: Arc<Turn>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, or makes it, for this process alone.
+    pub(crate) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+        let path = open::resolve(path)?;
+        let writer = Writer::start(Place::File(path.clone())).await?;
+        Ok(SqliteStore { readers: Some(Readers::new(path)), writer, turn: Arc::default() })
+    }
+
+    /// A store that lives as long as this value.
+    pub(crate) async fn memory() -> Result<SqliteStore, StoreError> {
+        let writer = Writer::start(Place::Memory).await?;
+        Ok(SqliteStore { readers: None, writer, turn: Arc::default() })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.call(Abandoned::Run, work).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.readers {
+            Some(readers) => readers.call(work).await,
+            None => self.writer.call(Abandoned::Skip, work).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn recover(&self, now: Timestamp, lease_until: Timestamp) -> Result<Recovered, StoreError> {
+        self.write(move |db| outbound::recover(db, now, lease_until)).await
+    }
+
+    async fn enqueue(
+        &self,
+        messages: Vec<NewMessage>,
+        now: Timestamp,
+        lease: Option<Timestamp>,
+    ) -> Result<Vec<Enqueued>, StoreError> {
+        let messages = enqueue::hashed(messages);
+        // A caller that gave up while it waited for its turn was told that nothing is queued.
+        self.writer.call(Abandoned::Skip, move |db| enqueue::enqueue(db, &messages, now, lease)).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+        let turn = self.turn.clone();
+        self.writer.call(Abandoned::Skip, move |db| claim::claim(db, &request, &turn)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(claim::next_due).await
+    }
+
+    async fn body(&self, id: BodyId) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.read(move |db| journal::body(db, id)).await
+    }
+
+    async fn begin(&self, deliveries: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError> {
+        // Nobody sends what was begun for a caller that is gone: it would be uncertain for nothing.
+        self.writer.call(Abandoned::Skip, move |db| outbound::begin(db, &deliveries)).await
+    }
+
+    async fn renew(&self, deliveries: Vec<DeliveryId>, lease_until: Timestamp) -> Result<(), StoreError> {
+        self.write(move |db| claim::renew(db, &deliveries, lease_until)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
+        self.write(move |db| outbound::settle(db, &settlements)).await
+    }
+
+    async fn record(&self, inbound: Inbound) -> Result<Vec<Recorded>, StoreError> {
+        self.write(move |db| inbound::record(db, &inbound)).await
+    }
+
+    async fn claim_events(
+        &self,
+        limit: usize,
+        busy: Vec<i64>,
+        now: Timestamp,
+    ) -> Result<Vec<PendingEvent>, StoreError> {
+        self.read(move |db| events::claim(db, limit, &busy, now)).await
+    }
+
+    async fn next_event_due(&self, busy: Vec<i64>) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |db| events::next_due(db, &busy)).await
+    }
+
+    async fn acknowledge(&self, answers: Vec<Acknowledgement>) -> Result<(), StoreError> {
+        self.write(move |db| events::acknowledge(db, &answers)).await
+    }
+
+    async fn replay(&self, request: ReplayRequest, now: Timestamp) -> Result<u64, StoreError> {
+        let mut total = 0;
+        let mut next = Some((i64::MIN, i64::MIN));
+        while let Some(behind) = next {
+            let request = request.clone();
+            let (count, following) =
+                self.write(move |db| events::replay(db, &request, now, behind, REPLAY_STEP)).await?;
+            total += count;
+            next = following;
+        }
+        Ok(total)
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<PendingEvent>, StoreError> {
+        self.read(move |db| events::dead_letters(db, limit)).await
+    }
+
+    async fn find(&self, delivery: DeliveryId) -> Result<Option<Found>, StoreError> {
+        self.read(move |db| journal::find(db, delivery)).await
+    }
+
+    async fn open_work(&self) -> Result<(u64, u64), StoreError> {
+        self.read(journal::open_work).await
+    }
+
+    async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.read(ring::keys).await
+    }
+
+    async fn save_keys(&self, keys: Vec<StoredKey>) -> Result<(), StoreError> {
+        self.write(move |db| ring::save_keys(db, &keys)).await
+    }
+
+    async fn forms(&self) -> Result<Vec<PathForm>, StoreError> {
+        self.read(ring::forms).await
+    }
+
+    async fn record_forms(&self, forms: Vec<PathForm>) -> Result<(), StoreError> {
+        self.write(move |db| ring::record_forms(db, &forms)).await
+    }
+
+    async fn count(&self, by: CountBy, range: Range<Timestamp>) -> Result<Vec<Count>, StoreError> {
+        self.read(move |db| journal::count(db, by, &range)).await
+    }
+
+    async fn purge(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError> {
+        let mut total = 0;
+        let mut next = Some(Stage::FIRST);
+        while let Some(stage) = next {
+            let (gone, following) = self.write(move |db| purge::step(db, stage, retention, now)).await?;
+            total += gone;
+            next = following;
+        }
+        Ok(total)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+        self.writer.close().await
+    }
+}

@@ -1,0 +1,205 @@
+//! Which deliveries go next: due ones, fairly between destinations, at a cost that does not grow with the queue.
+//!
+//! The index on (destination, due) is walked from one destination to the next by seeks, starting behind the last
+//! one that was served, so a destination with a million due messages costs as much as one with ten, and none
+//! starves. Where more destinations wait than one call looks at, the eldest due deliveries are taken as well: many
+//! thousand destinations that are all postponed do not hide the few that are due.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::columns::{
+    address, delivery_id, delivery_key, limit, message_id, optional_json, size, state_code, stream, tag, time,
+};
+use super::fault::damaged;
+use super::writer::guard;
+use crate::id::DeliveryId;
+use crate::store::{BodyId, ClaimRequest, Claimed, State, StoreError};
+use crate::time::Timestamp;
+
+/// Destinations looked at in one call, and due deliveries looked at behind them: some milliseconds.
+const LOOKED_AT: usize = 4096;
+
+/// Where the next call starts: behind this destination.
+#[derive(Default)]
+pub(super) struct Turn(Mutex<String>);
+
+/// Leases due deliveries.
+pub(super) fn claim(db: &Connection, request: &ClaimRequest, turn: &Turn) -> Result<Vec<Claimed>, StoreError> {
+    let mut choice = Choice { request, skip: request.skip.iter().map(String::as_str).collect(), ids: Vec::new() };
+    let start = guard(&turn.0).clone();
+    let walked = choice.walk(db, start)?;
+    if walked.is_cut {
+        choice.eldest(db)?;
+    }
+    *guard(&turn.0) = walked.last;
+
+    let mut lease = db.prepare_cached("UPDATE delivery SET state = ?2, due = ?3 WHERE id = ?1")?;
+    let mut claimed = Vec::with_capacity(choice.ids.len());
+    for id in choice.ids {
+        lease.execute(params![id, state_code(State::Leased), request.lease_until.as_millis()])?;
+        match load(db, id)? {
+            Some(delivery) => claimed.push(delivery),
+            // Only another program can have done that. It stays leased, and the others go on.
+            None => {
+                tracing::error!(delivery = %delivery_id(id), "a queued delivery has no message or body in the store")
+            }
+        }
+    }
+    Ok(claimed)
+}
+
+/// When the next queued or leased delivery is due.
+pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let due: Option<i64> = db
+        .prepare_cached("SELECT due FROM delivery WHERE state <= 1 ORDER BY due LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(due.map(Timestamp::from_millis))
+}
+
+/// Everything that sending a delivery needs; `None` if it is unknown.
+pub(super) fn load(db: &Connection, id: i64) -> Result<Option<Claimed>, StoreError> {
+    let mut query = db.prepare_cached(
+        "SELECT d.id, d.message, d.recipient, d.return_path, d.prefix, d.destination, b.hash, m.body_size, m.smtputf8,
+             m.eight_bit, m.tag, m.mailing, m.metadata, m.stream, m.queued_at, m.expires, m.own_deadline, d.attempts,
+             d.delays_told, d.last
+         FROM delivery d JOIN message m ON m.id = d.message JOIN body b ON b.id = m.body
+         WHERE d.id = ?1",
+    )?;
+    let mut rows = query.query([id])?;
+    rows.next()?.map(claimed).transpose()
+}
+
+fn claimed(row: &Row<'_>) -> Result<Claimed, StoreError> {
+    let body: Vec<u8> = row.get(6)?;
+    let body = body.try_into().map_err(|_| damaged("a body's hash", "it has not 32 bytes"))?;
+    Ok(Claimed {
+        id: delivery_id(row.get(0)?),
+        message: message_id(row.get(1)?),
+        recipient: address(row, 2)?,
+        return_path: address(row, 3)?,
+        prefix: row.get(4)?,
+        destination: row.get(5)?,
+        body: BodyId(body),
+        body_size: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
+        smtputf8: row.get(8)?,
+        eight_bit: row.get(9)?,
+        tag: tag(row.get(10)?)?,
+        mailing: row.get(11)?,
+        metadata: row.get(12)?,
+        stream: stream(&row.get::<_, String>(13)?)?,
+        queued_at: time(row, 14)?,
+        expires: time(row, 15)?,
+        own_deadline: row.get(16)?,
+        attempts: row.get(17)?,
+        delays_told: row.get(18)?,
+        last: optional_json(row, 19, "a delivery's last attempt")?,
+    })
+}
+
+/// The deliveries chosen so far.
+struct Choice<'a> {
+    request: &'a ClaimRequest,
+    skip: HashSet<&'a str>,
+    ids: Vec<i64>,
+}
+
+/// How far the walk over the destinations came.
+struct Walked {
+    last: String,
+    /// It ended before it had seen every destination, and with room left.
+    is_cut: bool,
+}
+
+impl Choice<'_> {
+    fn is_full(&self) -> bool {
+        self.ids.len() >= self.request.limit
+    }
+
+    /// Takes from each destination in turn, behind `start` and then from the beginning.
+    fn walk(&mut self, db: &Connection, start: String) -> Result<Walked, StoreError> {
+        let mut next = db.prepare_cached(
+            "SELECT destination, due FROM delivery WHERE state <= 1 AND destination > ?1
+             ORDER BY destination, due LIMIT 1",
+        )?;
+        let mut last = start.clone();
+        let mut is_round = false;
+        for _ in 0..LOOKED_AT {
+            if self.is_full() {
+                return Ok(Walked { last, is_cut: false });
+            }
+            let found: Option<(String, i64)> =
+                next.query_row([&last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            match found {
+                Some((destination, _)) if is_round && destination > start => {
+                    return Ok(Walked { last: start, is_cut: false });
+                }
+                Some((destination, due)) => {
+                    if due <= self.request.now.as_millis() && !self.skip.contains(&*destination) {
+                        self.take(db, &destination)?;
+                    }
+                    last = destination;
+                }
+                // No destination is named by an empty text, so this is before the first.
+                None if !is_round => {
+                    is_round = true;
+                    last = String::new();
+                }
+                None => return Ok(Walked { last: start, is_cut: false }),
+            }
+        }
+        Ok(Walked { last, is_cut: true })
+    }
+
+    fn take(&mut self, db: &Connection, destination: &str) -> Result<(), StoreError> {
+        let room = (self.request.limit - self.ids.len()).min(self.request.per_destination);
+        let mut due = db.prepare_cached(
+            "SELECT id FROM delivery WHERE state <= 1 AND destination = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
+        )?;
+        let mut rows = due.query(params![destination, self.request.now.as_millis(), limit(room)])?;
+        while let Some(row) = rows.next()? {
+            self.ids.push(row.get(0)?);
+        }
+        Ok(())
+    }
+
+    /// Takes the eldest due deliveries, whatever their destination, within the same shares.
+    fn eldest(&mut self, db: &Connection) -> Result<(), StoreError> {
+        let mut due = db.prepare_cached(
+            "SELECT id, destination FROM delivery WHERE state <= 1 AND due <= ?1 ORDER BY due LIMIT ?2",
+        )?;
+        let mut rows = due.query(params![self.request.now.as_millis(), size(LOOKED_AT)])?;
+        let chosen: HashSet<i64> = self.ids.iter().copied().collect();
+        let mut shares: HashMap<String, usize> = HashMap::new();
+        let mut destination_of = db.prepare_cached("SELECT destination FROM delivery WHERE id = ?1")?;
+        for id in &self.ids {
+            *shares.entry(destination_of.query_row([id], |row| row.get(0))?).or_default() += 1;
+        }
+        while !self.is_full()
+            && let Some(row) = rows.next()?
+        {
+            let (id, destination): (i64, String) = (row.get(0)?, row.get(1)?);
+            if chosen.contains(&id) || self.skip.contains(&*destination) {
+                continue;
+            }
+            let share = shares.entry(destination).or_default();
+            if *share < self.request.per_destination {
+                *share += 1;
+                self.ids.push(id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Renews leases that have not been lost.
+pub(super) fn renew(db: &Connection, deliveries: &[DeliveryId], until: Timestamp) -> Result<(), StoreError> {
+    let mut renew = db.prepare_cached("UPDATE delivery SET due = ?2 WHERE id = ?1 AND state = 1")?;
+    for id in deliveries {
+        renew.execute(params![delivery_key(*id), until.as_millis()])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Deleting what is older than its class is kept, in steps so small that the writer is never held up.
+//!
+//! Each step is one job of the writer, so what waits goes in between two of them. A step looks at a bounded number
+//! of rows behind a mark, and hands the mark on: rows that must stay are not looked at twice.
+
+use rusqlite::{Connection, params};
+
+use crate::store::{Retention, StoreError};
+use crate::time::Timestamp;
+
+/// Rows looked at in one step, and pages given back to the disk in one.
+const STEP: i64 = 500;
+
+/// What a purge goes through, in this order, with the mark that each step leaves for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Raw mail of events; that of a pending event stays, the handler has not seen it.
+    Raw { behind: i64 },
+    /// Events that the handler has done with. Dead letters stay until somebody has looked at them.
+    Events { behind: (i64, i64) },
+    /// Ended deliveries, their messages and keys, what was counted for their return paths.
+    Journal { behind: (i64, i64) },
+    /// What was counted for deliveries that the journal does not know.
+    Inbound { behind: Option<i64> },
+    /// Free pages.
+    Pages,
+}
+
+impl Stage {
+    /// Where a purge starts.
+    pub(super) const FIRST: Stage = Stage::Raw { behind: i64::MIN };
+}
+
+/// One step: how many rows went, and where the next starts.
+pub(super) fn step(
+    db: &Connection,
+    stage: Stage,
+    retention: Retention,
+    now: Timestamp,
+) -> Result<(u64, Option<Stage>), StoreError> {
+    let journal = (now - retention.journal).as_millis();
+    match stage {
+        Stage::Raw { behind } => raw(db, behind, (now - retention.raw).as_millis()),
+        Stage::Events { behind } => events(db, behind, (now - retention.events).as_millis()),
+        Stage::Journal { behind } => deliveries(db, behind, journal),
+        Stage::Inbound { behind } => inbound(db, behind, journal),
+        Stage::Pages => pages(db),
+    }
+}
+
+type Step = Result<(u64, Option<Stage>), StoreError>;
+
+fn raw(db: &Connection, behind: i64, cutoff: i64) -> Step {
+    let mut query = db.prepare_cached(
+        "SELECT r.sequence, r.at < ?2 AND coalesce(e.state, 2) >= 2
+         FROM event_raw r LEFT JOIN event e ON e.sequence = r.sequence
+         WHERE r.sequence > ?1 ORDER BY r.sequence LIMIT ?3",
+    )?;
+    let rows: Vec<(i64, bool)> = query
+        .query_map(params![behind, cutoff, STEP], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut delete = db.prepare_cached("DELETE FROM event_raw WHERE sequence = ?1")?;
+    let mut gone = 0;
+    for (sequence, is_old) in &rows {
+        if *is_old {
+            gone += delete.execute([sequence])? as u64;
+        }
+    }
+    let next = match rows.last() {
+        Some((last, _)) => Stage::Raw { behind: *last },
+        None => Stage::Events { behind: (i64::MIN, i64::MIN) },
+    };
+    Ok((gone, Some(next)))
+}
+
+fn events(db: &Connection, behind: (i64, i64), cutoff: i64) -> Step {
+    let mut query = db.prepare_cached(
+        "SELECT at, sequence, state FROM event
+         WHERE at < ?3 AND (at, sequence) > (?1, ?2) ORDER BY at, sequence LIMIT ?4",
+    )?;
+    let rows: Vec<(i64, i64, i64)> = query
+        .query_map(params![behind.0, behind.1, cutoff, STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut delete = db.prepare_cached("DELETE FROM event WHERE sequence = ?1")?;
+    let mut delete_raw = db.prepare_cached("DELETE FROM event_raw WHERE sequence = ?1")?;
+    let mut gone = 0;
+    for (_, sequence, state) in &rows {
+        if *state == 2 {
+            gone += (delete.execute([sequence])? + delete_raw.execute([sequence])?) as u64;
+        }
+    }
+    let next = match rows.last() {
+        Some((at, sequence, _)) => Stage::Events { behind: (*at, *sequence) },
+        None => Stage::Journal { behind: (i64::MIN, i64::MIN) },
+    };
+    Ok((gone, Some(next)))
+}
+
+fn deliveries(db: &Connection, behind: (i64, i64), cutoff: i64) -> Step {
+    let mut query = db.prepare_cached(
+        "SELECT queued_at, id, state >= 4, message FROM delivery
+         WHERE queued_at < ?3 AND (queued_at, id) > (?1, ?2) ORDER BY queued_at, id LIMIT ?4",
+    )?;
+    let rows: Vec<(i64, i64, bool, i64)> = query
+        .query_map(params![behind.0, behind.1, cutoff, STEP], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut delete = db.prepare_cached("DELETE FROM delivery WHERE id = ?1")?;
+    let mut delete_inbound = db.prepare_cached("DELETE FROM inbound WHERE delivery = ?1")?;
+    let mut delete_message = db.prepare_cached(
+        "DELETE FROM message WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE message = ?1)",
+    )?;
+    let mut gone = 0;
+    for (_, id, has_ended, message) in &rows {
+        if *has_ended {
+            gone += delete.execute([id])? + delete_inbound.execute([id])? + delete_message.execute([message])?;
+        }
+    }
+    let next = match rows.last() {
+        Some((queued_at, id, ..)) => Stage::Journal { behind: (*queued_at, *id) },
+        None => Stage::Inbound { behind: None },
+    };
+    Ok((gone as u64, Some(next)))
+}
+
+fn inbound(db: &Connection, behind: Option<i64>, cutoff: i64) -> Step {
+    let mut query = db.prepare_cached(
+        "SELECT delivery, first_at < ?2 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = i.delivery)
+         FROM inbound i WHERE delivery >= ?1 ORDER BY delivery LIMIT ?3",
+    )?;
+    // Keys are any 64 bits, so the mark is the first key that was not looked at yet.
+    let rows: Vec<(i64, bool)> = query
+        .query_map(params![behind.unwrap_or(i64::MIN), cutoff, STEP], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut delete = db.prepare_cached("DELETE FROM inbound WHERE delivery = ?1")?;
+    let mut gone = 0;
+    for (delivery, is_old) in &rows {
+        if *is_old {
+            gone += delete.execute([delivery])? as u64;
+        }
+    }
+    let next = match rows.last().and_then(|(last, _)| last.checked_add(1)) {
+        Some(first) => Stage::Inbound { behind: Some(first) },
+        None => Stage::Pages,
+    };
+    Ok((gone, Some(next)))
+}
+
+/// Gives pages back while more than a quarter of the file is free; what stays free is used by the next messages.
+fn pages(db: &Connection) -> Step {
+    let number = |pragma: &str| db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+    let free = number("freelist_count")?;
+    if free <= STEP || free < number("page_count")? / 4 {
+        return Ok((0, None));
+    }
+    // One page a row of its result.
+    let mut vacuum = db.prepare_cached(&format!("PRAGMA incremental_vacuum({STEP})"))?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    Ok((0, if number("freelist_count")? < free { Some(Stage::Pages) } else { None }))
+}

@@ -1,0 +1,219 @@
+//! The one thread that writes, and group commit.
+//!
+//! Callers hand jobs over a bounded channel. The thread takes all that wait, runs them in one transaction – each
+//! in a savepoint of its own, so that one that fails takes nothing else with it –, commits with one sync, and only
+//! then replies. While it syncs, the next group gathers: the busier the store, the larger the groups.
+//!
+//! When SQLite gives the whole transaction up (a full disk does that), the jobs are run once more, each in a
+//! transaction of its own: a small settlement still fits where a large message does not.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::open::{self, Opened};
+use crate::store::StoreError;
+
+/// Jobs that may wait; beyond it callers wait. Also the largest group, which bounds how long a reply takes.
+const WAITING: usize = 512;
+
+/// The writer's side that callers see.
+pub(super) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Which database the thread opens.
+pub(super) enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+/// Whether a job is still run when its caller is gone before its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Abandoned {
+    /// What it records has happened.
+    Run,
+    /// What it asks for, nobody would receive.
+    Skip,
+}
+
+impl Writer {
+    /// Starts the thread; answers when it has opened the database.
+    pub(super) async fn start(place: Place) -> Result<Writer, StoreError> {
+        let (jobs, queue) = mpsc::channel(WAITING);
+        let (opened, ready) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("returnpath-store".into())
+            .spawn(move || {
+                let database = match place {
+                    Place::File(path) => open::open(&path),
+                    Place::Memory => open::memory(),
+                };
+                match database {
+                    Ok(database) => {
+                        // Whoever opened it may be gone already; then the channel is closed and this ends.
+                        let _ = opened.send(Ok(()));
+                        run(&database, queue);
+                    }
+                    Err(error) => {
+                        let _ = opened.send(Err(error));
+                    }
+                }
+            })
+            .map_err(|error| StoreError::Failed(format!("the writer's thread could not be started: {error}")))?;
+        ready.await.map_err(|_| StoreError::Closed)??;
+        Ok(Writer { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs `work` on the writer's connection; answers when its result is committed.
+    ///
+    /// The work may be run more than once, each time on a database without its effects.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        abandoned: Abandoned,
+        work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let jobs = guard(&self.jobs).clone().ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Call { work, result: None, reply, abandoned };
+        jobs.send(Box::new(job)).await.map_err(|_| StoreError::Closed)?;
+        drop(jobs);
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Takes no more jobs; answers when those accepted are committed and the database is closed.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        drop(guard(&self.jobs).take());
+        let Some(thread) = guard(&self.thread).take() else { return Ok(()) };
+        tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .map_err(|error| StoreError::Failed(error.to_string()))?
+            .map_err(|_| StoreError::Failed("the writer's thread panicked".into()))
+    }
+}
+
+impl Drop for Writer {
+    /// Waits for the commit that runs, so that the file can be opened again as soon as the store is dropped.
+    fn drop(&mut self) {
+        drop(guard(&self.jobs).take());
+        if let Some(thread) = guard(&self.thread).take()
+            // A reply may wake, and so drop, the task that owned the store: then this is the thread itself.
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One call that waits for its commit.
+trait Job: Send {
+    /// Whether somebody still wants it done.
+    fn is_wanted(&self) -> bool;
+    /// Does the work and keeps its result; an error is to be undone.
+    fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
+    /// Answers with the result that was kept, or with the error that undid everything.
+    fn reply(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Call<W, T> {
+    work: W,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+    abandoned: Abandoned,
+}
+
+impl<W, T> Job for Call<W, T>
+where
+    W: FnMut(&Connection) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn is_wanted(&self) -> bool {
+        self.abandoned == Abandoned::Run || !self.reply.is_closed()
+    }
+
+    fn run(&mut self, db: &Connection) -> Result<(), StoreError> {
+        let result = (self.work)(db);
+        let done = result.as_ref().map(|_| ()).map_err(StoreError::clone);
+        self.result = Some(result);
+        done
+    }
+
+    fn reply(self: Box<Self>, committed: Result<(), StoreError>) {
+        let result = match committed {
+            Ok(()) => self.result.unwrap_or(Err(StoreError::Closed)),
+            Err(error) => Err(error),
+        };
+        let _ = self.reply.send(result);
+    }
+}
+
+fn run(database: &Opened, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    let mut group = Vec::new();
+    while queue.blocking_recv_many(&mut group, WAITING) > 0 {
+        group.retain(|job| job.is_wanted());
+        commit(&database.db, &mut group);
+    }
+}
+
+/// Runs a group and replies to each of its jobs; the group is empty afterwards.
+fn commit(db: &Connection, group: &mut Vec<Box<dyn Job>>) {
+    match in_one_transaction(db, group) {
+        Ok(()) => group.drain(..).for_each(|job| job.reply(Ok(()))),
+        Err(Kept::Nothing(_)) if group.len() > 1 => group.drain(..).for_each(|job| commit(db, &mut vec![job])),
+        Err(Kept::Nothing(error) | Kept::NotBegun(error)) => {
+            group.drain(..).for_each(|job| job.reply(Err(error.clone())));
+        }
+    }
+}
+
+/// How a group failed.
+enum Kept {
+    /// There was no transaction: another program holds one. Trying the jobs one by one would only wait longer.
+    NotBegun(StoreError),
+    /// The transaction was undone.
+    Nothing(StoreError),
+}
+
+fn in_one_transaction(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Kept> {
+    if group.is_empty() {
+        return Ok(());
+    }
+    execute(db, "BEGIN IMMEDIATE").map_err(Kept::NotBegun)?;
+    let run = match group {
+        [only] => only.run(db),
+        several => several.iter_mut().try_for_each(|job| in_savepoint(db, job.as_mut())),
+    };
+    run.and_then(|()| execute(db, "COMMIT")).map_err(|error| {
+        // SQLite may have undone it already. Should this fail as well, the next BEGIN says so.
+        if !db.is_autocommit() {
+            let _ = execute(db, "ROLLBACK");
+        }
+        Kept::Nothing(error)
+    })
+}
+
+/// A job's own error is kept for its reply; the error given back is one that ended the whole transaction.
+fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
+    execute(db, "SAVEPOINT job")?;
+    if let Err(error) = job.run(db) {
+        if db.is_autocommit() {
+            return Err(error);
+        }
+        execute(db, "ROLLBACK TO job")?;
+    }
+    execute(db, "RELEASE job")
+}
+
+fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
+    db.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// What the lock protects is whole at every instant, so a panic elsewhere does not spoil it.
+pub(super) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
