@@ -1,0 +1,80 @@
+//! The conformance suite on a file and in memory, and what only this store does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+use super::SqliteStore;
+use crate::store::Store;
+use crate::store::conformance::{Site, suite};
+
+/// Stores in one directory, each in a file of its own.
+struct Files {
+    directory: TempDir,
+    made: AtomicUsize,
+}
+
+impl Files {
+    fn new() -> Files {
+        Files { directory: TempDir::new().unwrap(), made: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> PathBuf {
+        self.directory.path().join(format!("{}.db", self.made.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn last(&self) -> PathBuf {
+        self.directory.path().join(format!("{}.db", self.made.load(Ordering::Relaxed) - 1))
+    }
+}
+
+#[async_trait]
+impl Site for Files {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(&self.next()).await.unwrap())
+    }
+
+    /// Copies what is in the file and its log while the store is open, and opens the copy.
+    async fn crash(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        let (from, to) = (self.last(), self.next());
+        copy_image(&from, &to);
+        drop(store);
+        Arc::new(SqliteStore::open(&to).await.unwrap())
+    }
+}
+
+/// Stores in memory: they die with their process, so a crash leaves what `recover` finds in the same one.
+struct Memory;
+
+#[async_trait]
+impl Site for Memory {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::memory().await.unwrap())
+    }
+
+    async fn crash(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        store
+    }
+}
+
+/// The two files that make up a database. The shared-memory file is no part of it: a restart makes it anew.
+fn copy_image(from: &Path, to: &Path) {
+    for ending in ["", "-wal"] {
+        let name = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
+        fs::copy(name(from), name(to)).unwrap();
+    }
+}
+
+mod on_a_file {
+    use super::*;
+    suite!(Files::new());
+}
+
+mod in_memory {
+    use super::*;
+    suite!(Memory);
+}
