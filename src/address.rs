@@ -66,6 +66,11 @@ impl Address {
         !self.local().is_ascii()
     }
 
+    /// The address of two parts that were checked before: a dot-string of at most 64 octets, and a lower-case A-label.
+    pub(crate) fn from_checked(local: &str, domain: &str) -> Address {
+        Address { text: [local, "@", domain].concat().into(), at: local.len() }
+    }
+
     /// Reads `Name <local@domain>` or `local@domain`; answers the display name, if any, and the address.
     pub fn parse_mailbox(text: &str) -> Result<(Option<String>, Address), InvalidAddress> {
         let text = text.trim();

@@ -1,17 +1,76 @@
-//! The ring of secrets: mints and opens return paths and marks.
+//! The ring of secrets: which keys there are, what each may do, and how that changes.
+//!
+//! | state | opens | mints | next |
+//! |---|---|---|---|
+//! | accept | yes | no | `mint`, once every process that shares the ring has the key |
+//! | mint | yes | yes | `retire`, in the moment in which another key mints |
+//! | retire | yes | no | `revoked`, `honour_for` after it was retired: nothing that it sealed could open by then |
+//! | revoked | no | no | – |
+//!
+//! States only ever go forward, so two copies of a ring agree by taking the later state of each key. An id is used
+//! for one secret, ever: the store keeps its fingerprint, and a ring that disagrees is refused before it could orphan
+//! mail in flight. 64 ids last for sixteen years of changing the key every three months.
+//!
+//! A return path is honoured for `honour_for` from the moment its delivery id was made, not a moment less as long as
+//! its key is not revoked by hand, and not a moment more. Making and opening paths is [`open`](super::open), the form
+//! of a key file is [`keyfile`](super::keyfile).
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Form, Forms, ReturnPath, TagPlacement};
-use crate::id::DeliveryId;
+use super::keyfile;
+use super::seal::{self, Keys, Secret};
+use super::token::Token;
 use crate::store::StoredKey;
-use crate::tag::Tag;
 use crate::time::Timestamp;
 
-/// The secrets behind the seals.
+/// The secrets behind the seals of return paths.
+///
+/// A mailer without one of its own keeps a ring in its store, where every process that shares the store finds it. A
+/// ring of your own comes from a key file ([`Keyring::file`], [`Keyring::file_or_create`]) or from wherever else you
+/// keep secrets ([`Keyring::from_bytes`]).
+///
+/// Whoever has a secret of the ring can make return paths that open. Without it no path that is out opens again, so
+/// it belongs into the backup. `Debug` shows ids, states and fingerprints, never a secret. Clones are cheap and share
+/// nothing that changes.
+///
+/// ```
+/// use std::time::Duration;
+/// use returnpath::Timestamp;
+/// use returnpath::return_path::{KeyState, Keyring};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let mut ring = Keyring::generate();
+///
+/// // A change of key: the new one is first only accepted, and mints once every process has it.
+/// let new = ring.rotate(now)?;
+/// ring.advance(new, KeyState::Mint, now + Duration::from_secs(3600))?;
+/// let states: Vec<KeyState> = ring.keys().map(|key| key.state).collect();
+/// assert_eq!(states, [KeyState::Retire, KeyState::Mint]);
+///
+/// // 90 days later nothing that the old one sealed can open, and it is given up.
+/// ring.revoke_outlived(Duration::from_secs(90 * 86_400), now + Duration::from_secs(91 * 86_400));
+/// assert_eq!(ring.keys().next().unwrap().state, KeyState::Revoked);
+/// # Ok::<(), returnpath::return_path::KeyringError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Keyring {
+    keys: Arc<BTreeMap<u8, Key>>,
+}
+
+/// One key of the ring.
 #[derive(Clone)]
-pub struct Keyring {}
+pub(crate) struct Key {
+    pub(crate) secret: Secret,
+    pub(crate) derived: Keys,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) state: KeyState,
+    /// When the state was reached; `None` until somebody who has a clock sees the key.
+    pub(crate) since: Option<Timestamp>,
+}
 
 /// The states of a key, in order: accept, mint, retire, revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,113 +86,367 @@ pub enum KeyState {
     Revoked,
 }
 
+/// Tells two secrets apart without showing either.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub(crate) [u8; 16]);
+
+/// What may be known about a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyInfo {
+    /// 0 to 63; each return path names it.
+    pub id: u8,
+    /// What the key may do.
+    pub state: KeyState,
+    /// When that state was reached, where it is known.
+    pub since: Option<Timestamp>,
+    /// Tells its secret from others.
+    pub fingerprint: Fingerprint,
+}
+
 /// A ring that cannot be used; the text names the file, the line and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 #[non_exhaustive]
 pub struct KeyringError(pub(crate) String);
 
-/// A return path cannot be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum MintError {
-    /// Only with [`TagPlacement::Always`].
-    #[error("tag: the return path would have a local part of {0} octets; at most 64 are allowed (RFC 5321 §4.5.3.1.1)")]
-    TooLong(usize),
-    /// The ring has no key that mints.
-    #[error("the ring has no key in state `mint`")]
-    NoKey,
-}
-
-/// The proof that somebody holds the return path of a delivery of ours. Only [`Keyring::open`] makes one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Returned {
-    delivery: DeliveryId,
-    tag: Option<Tag>,
-}
-
-impl Returned {
-    pub(crate) fn delivery(&self) -> DeliveryId {
-        self.delivery
-    }
-
-    /// The tag, where the path carries it.
-    pub(crate) fn tag(&self) -> Option<Tag> {
-        self.tag
-    }
-}
-
-/// Why a path does not open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("not a return path of this instance")]
-    NotOurs,
-    #[error("the seal does not fit")]
-    Forged,
-    #[error("the key is unknown or revoked")]
-    UnknownKey,
-    #[error("too old")]
-    Expired,
-    #[error("from the future")]
-    Future,
-}
-
 impl Keyring {
     /// A ring with one new random key that mints.
+    ///
+    /// # Panics
+    ///
+    /// The operating system gives no random bytes.
     pub fn generate() -> Keyring {
-        unimplemented!()
+        let mut ring = Keyring::default();
+        ring.insert(0, Key::new(new_secret(), KeyState::Mint, None));
+        ring
     }
 
-    /// Reads a key file.
+    /// Reads a key file, as [`Keyring::save`] writes it. Nobody but its owner may have any right to it (mode 0600).
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, others may read it, it is no key file, or a line of it is damaged.
     pub fn file(path: impl AsRef<Path>) -> Result<Keyring, KeyringError> {
-        let _ = path;
-        unimplemented!()
+        keyfile::read(path.as_ref())
+    }
+
+    /// Reads a key file; where there is none, makes a new ring and the file with it, whole and with mode 0600 from its
+    /// first moment. Of two processes that do so at once, one makes it and the other reads it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keyring::file`], or the file cannot be made.
+    pub fn file_or_create(path: impl AsRef<Path>) -> Result<Keyring, KeyringError> {
+        keyfile::read_or_create(path.as_ref(), Keyring::generate)
+    }
+
+    /// The ring in these bytes: the content of a key file, from wherever you keep secrets.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not the content of a key file; the text names the line.
+    pub fn from_bytes(bytes: impl AsRef<[u8]>) -> Result<Keyring, KeyringError> {
+        keyfile::parse("key ring in memory", bytes.as_ref())
+    }
+
+    /// The content of a key file with this ring: its secrets in plain.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        keyfile::format(self).into_bytes()
+    }
+
+    /// Writes a key file with mode 0600, in the place of one that is there: after a crash it is the old one or the new
+    /// one, whole.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written; what was there stands.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), KeyringError> {
+        keyfile::replace(path.as_ref(), self)
+    }
+
+    /// What may be known about each key, by rising id.
+    pub fn keys(&self) -> impl Iterator<Item = KeyInfo> {
+        self.keys.iter().map(|(&id, key)| KeyInfo {
+            id,
+            state: key.state,
+            since: key.since,
+            fingerprint: key.fingerprint,
+        })
+    }
+
+    /// Adds a new random key in state `accept` and answers its id. It mints after [`Keyring::advance`]: not before every
+    /// process that shares the ring has it, or one of them would refuse what another has sent.
+    ///
+    /// # Errors
+    ///
+    /// All 64 ids are used up.
+    pub fn rotate(&mut self, now: Timestamp) -> Result<u8, KeyringError> {
+        let id = self.keys.last_key_value().map_or(0, |(id, _)| id + 1);
+        if id > Token::MAX_KEY {
+            return Err(KeyringError(
+                "key ring: all 64 key ids are used up and none is ever used again; start a new store with a new ring \
+                 once the last return path of this one is too old"
+                    .into(),
+            ));
+        }
+        self.insert(id, Key::new(new_secret(), KeyState::Accept, Some(now)));
+        Ok(id)
+    }
+
+    /// Takes a key to a later state. Where it is to mint, the one that minted so far retires in the same step.
+    ///
+    /// # Errors
+    ///
+    /// There is no such key, it is beyond that state, or no key would be left that mints. Nothing is changed then.
+    pub fn advance(&mut self, id: u8, to: KeyState, now: Timestamp) -> Result<(), KeyringError> {
+        let Some(state) = self.keys.get(&id).map(|key| key.state) else {
+            return Err(KeyringError(format!("key ring: there is no key {id}; it has {}", self.ids())));
+        };
+        if to < state {
+            return Err(KeyringError(format!(
+                "key ring: key {id} is in state `{state}` and cannot go back to `{to}`; add a new key with `rotate`"
+            )));
+        }
+        if state == KeyState::Mint && to > state && !self.minting().any(|(minting, _)| minting != id) {
+            return Err(KeyringError(format!(
+                "key ring: key {id} is the only one that mints; let another one mint first (`rotate`, then `advance`)"
+            )));
+        }
+        let keys = Arc::make_mut(&mut self.keys);
+        for (&other, key) in keys.iter_mut() {
+            if other == id {
+                key.reach(to, now);
+            } else if to == KeyState::Mint && key.state == KeyState::Mint {
+                key.reach(KeyState::Retire, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Revokes the keys that retired longer than `honour_for` ago. Nothing that they sealed could still open, and
+    /// whoever finds their secrets in an old backup can do nothing with them.
+    pub fn revoke_outlived(&mut self, honour_for: Duration, now: Timestamp) {
+        for key in Arc::make_mut(&mut self.keys).values_mut() {
+            // The last path may have been made in the moment in which the key retired, by a clock that was ahead.
+            let outlived = |since: Timestamp| now > since + honour_for + super::open::FUTURE_SKEW;
+            if key.state == KeyState::Retire && key.since.is_some_and(outlived) {
+                key.reach(KeyState::Revoked, now);
+            }
+        }
     }
 
     /// The ring as the store keeps it; an empty list is an empty ring.
-    pub(crate) fn from_stored(keys: &[StoredKey]) -> Result<Keyring, KeyringError> {
-        let _ = keys;
-        unimplemented!()
+    pub(crate) fn from_stored(stored: &[StoredKey]) -> Result<Keyring, KeyringError> {
+        let mut ring = Keyring::default();
+        for stored in stored {
+            let state = stored_state(stored)?;
+            let id = stored.id;
+            if id > Token::MAX_KEY {
+                return Err(KeyringError(format!("store: key {id}: ids go from 0 to 63; the store is damaged")));
+            }
+            let Some(secret) = stored.secret else {
+                return Err(KeyringError(format!(
+                    "store: the secret of key {id} is not kept here; start with the key file that was used before"
+                )));
+            };
+            let key = Key::new(secret, state, Some(stored.since));
+            if key.fingerprint.0 != stored.fingerprint {
+                return Err(KeyringError(format!(
+                    "store: key {id}: the secret does not fit its fingerprint; the store is damaged, take a copy of it"
+                )));
+            }
+            ring.insert(id, key);
+        }
+        Ok(ring)
     }
 
     /// For the store. `with_secrets` where the ring lives there.
     pub(crate) fn to_stored(&self, with_secrets: bool, now: Timestamp) -> Vec<StoredKey> {
-        let _ = (with_secrets, now);
-        unimplemented!()
+        let stored = |(&id, key): (&u8, &Key)| StoredKey {
+            id,
+            fingerprint: key.fingerprint.0,
+            secret: with_secrets.then_some(key.secret),
+            state: key.state.name().to_owned(),
+            since: key.since.unwrap_or(now),
+        };
+        self.keys.iter().map(stored).collect()
     }
 
-    /// Makes the return path of a delivery.
-    pub(crate) fn mint(
-        &self,
-        form: &Form,
-        delivery: DeliveryId,
-        tag: Option<Tag>,
-        placement: TagPlacement,
-    ) -> Result<ReturnPath, MintError> {
-        let _ = (form, delivery, tag, placement);
-        unimplemented!()
+    /// Compares a ring of the user's own with what the store knows of it, and takes over the later states. A ring that
+    /// lacks a key that may still be needed, or has another secret under an id, is refused with the ids.
+    pub(crate) fn reconcile(&mut self, stored: &[StoredKey]) -> Result<(), KeyringError> {
+        let (mut lacking, mut different) = (Vec::new(), Vec::new());
+        let mut merged = self.clone();
+        for stored in stored {
+            let state = stored_state(stored)?;
+            match Arc::make_mut(&mut merged.keys).get_mut(&stored.id) {
+                Some(key) if key.fingerprint.0 == stored.fingerprint => key.merge(state, Some(stored.since)),
+                Some(_) => different.push(stored.id),
+                None if state == KeyState::Revoked => {}
+                None => lacking.push(stored.id),
+            }
+        }
+        refuse_foreign(&lacking, &different)?;
+        *self = merged;
+        Ok(())
     }
 
-    /// Opens a path as it stood in RCPT TO, without the angle brackets: `local@domain`.
-    pub(crate) fn open(
-        &self,
-        path: &str,
-        forms: &Forms,
-        honour_for: Duration,
-        now: Timestamp,
-    ) -> Result<Returned, Refusal> {
-        let _ = (path, forms, honour_for, now);
-        unimplemented!()
+    /// Takes over what a reloaded ring has: new keys, and later states. It must have every key of this ring that is not
+    /// revoked, with the same secret; otherwise nothing is changed and the ids are named.
+    pub(crate) fn merge(&mut self, reloaded: &Keyring) -> Result<(), KeyringError> {
+        let mut merged = reloaded.clone();
+        merged.reconcile(&self.to_stored_known())?;
+        for (&id, key) in self.keys.iter() {
+            if !merged.keys.contains_key(&id) {
+                merged.insert(id, key.clone());
+            }
+        }
+        *self = merged;
+        Ok(())
     }
 
-    /// The mark of a delivery, for the Message-ID and a header field. It opens at no gate.
-    pub(crate) fn mark(&self, delivery: DeliveryId) -> Result<String, MintError> {
-        let _ = delivery;
-        unimplemented!()
+    /// The key under this id, unless it is revoked.
+    pub(crate) fn opening(&self, id: u8) -> Option<&Key> {
+        self.keys.get(&id).filter(|key| key.state != KeyState::Revoked)
     }
 
-    /// Opens a mark.
-    pub(crate) fn open_mark(&self, mark: &str) -> Option<DeliveryId> {
-        let _ = mark;
-        unimplemented!()
+    /// The key that mints: of several (two copies of the ring were rotated apart) the one that mints since last.
+    pub(crate) fn minter(&self) -> Option<(u8, &Key)> {
+        self.minting().max_by_key(|(id, key)| (key.since, *id))
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u8, &Key)> {
+        self.keys.iter().map(|(&id, key)| (id, key))
+    }
+
+    /// Answers false if the id is taken.
+    pub(crate) fn insert(&mut self, id: u8, key: Key) -> bool {
+        let free = !self.keys.contains_key(&id);
+        if free {
+            Arc::make_mut(&mut self.keys).insert(id, key);
+        }
+        free
+    }
+
+    fn minting(&self) -> impl Iterator<Item = (u8, &Key)> {
+        self.entries().filter(|(_, key)| key.state == KeyState::Mint)
+    }
+
+    /// As [`Keyring::to_stored`], an unknown time standing for the latest of all, so that any known one wins.
+    fn to_stored_known(&self) -> Vec<StoredKey> {
+        self.to_stored(false, Timestamp::MAX)
+    }
+
+    fn ids(&self) -> String {
+        list(&self.keys.keys().copied().collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyring ")?;
+        f.debug_list().entries(self.keys()).finish()
+    }
+}
+
+impl Key {
+    pub(crate) fn new(secret: Secret, state: KeyState, since: Option<Timestamp>) -> Key {
+        let fingerprint = Fingerprint(seal::fingerprint(&secret));
+        Key { secret, derived: Keys::derive(&secret), fingerprint, state, since }
+    }
+
+    fn reach(&mut self, state: KeyState, now: Timestamp) {
+        if self.state != state {
+            (self.state, self.since) = (state, Some(now));
+        }
+    }
+
+    /// Takes the later of two states, and of one state the earlier known time.
+    fn merge(&mut self, state: KeyState, since: Option<Timestamp>) {
+        let since = since.filter(|since| *since != Timestamp::MAX);
+        if state > self.state {
+            (self.state, self.since) = (state, since);
+        } else if state == self.state {
+            self.since = [self.since, since].into_iter().flatten().min();
+        }
+    }
+}
+
+impl KeyState {
+    /// All of them, in order.
+    const ALL: [KeyState; 4] = [KeyState::Accept, KeyState::Mint, KeyState::Retire, KeyState::Revoked];
+
+    /// The name, as the store and a key file keep it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            KeyState::Accept => "accept",
+            KeyState::Mint => "mint",
+            KeyState::Retire => "retire",
+            KeyState::Revoked => "revoked",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<KeyState> {
+        KeyState::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn new_secret() -> Secret {
+    let mut secret = Secret::default();
+    aws_lc_rs::rand::fill(&mut secret).expect("the operating system gives random bytes");
+    secret
+}
+
+fn stored_state(stored: &StoredKey) -> Result<KeyState, KeyringError> {
+    KeyState::from_name(&stored.state).ok_or_else(|| {
+        KeyringError(format!(
+            "store: key {}: unknown state {:?}; it was written by a newer version of this crate, use that one",
+            stored.id, stored.state
+        ))
+    })
+}
+
+fn refuse_foreign(lacking: &[u8], different: &[u8]) -> Result<(), KeyringError> {
+    if lacking.is_empty() && different.is_empty() {
+        return Ok(());
+    }
+    let mut problems = Vec::new();
+    if !lacking.is_empty() {
+        problems.push(format!("it lacks {}", list(lacking)));
+    }
+    if !different.is_empty() {
+        problems.push(format!("it has another secret under {}", list(different)));
+    }
+    Err(KeyringError(format!(
+        "key ring: this ring does not belong to this store: {}. Mail that is out could not come back; use the key file \
+         that was used before, or a store of its own for this ring",
+        problems.join(" and ")
+    )))
+}
+
+fn list(ids: &[u8]) -> String {
+    match ids {
+        [] => "no key".into(),
+        [id] => format!("key {id}"),
+        ids => format!("keys {}", ids.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
