@@ -46,6 +46,7 @@ pub(crate) async fn events_of_one_delivery_come_one_by_one(site: &dyn Site) {
     assert_eq!(handed_out(&*store, NOON).await, [event_id(3), event_id(4)], "the younger one waits with the elder");
     let due = store.claim_events(1, vec![], NOON + MINUTE).await.unwrap();
     assert_eq!((due[0].record.id, due[0].attempts), (event_id(1), 1));
+    assert_eq!(due[0].error.as_deref(), Some("database is down"));
     answer(&*store, 1, Answer::Done).await;
     assert_eq!(handed_out(&*store, NOON).await, [event_id(2), event_id(3), event_id(4)]);
     for n in [2, 3, 4] {
@@ -63,6 +64,7 @@ pub(crate) async fn a_dead_letter_blocks_nothing(site: &dyn Site) {
     let letters = store.dead_letters(10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].record.id, letters[0].attempts, letters[0].sequence), (event_id(1), 12, sequence));
+    assert_eq!(letters[0].error.as_deref(), Some("no such subscriber"));
     // An answer that comes twice, or too late, changes nothing.
     store.acknowledge(vec![Acknowledgement { sequence, answer: Answer::Done }]).await.unwrap();
     store.acknowledge(vec![Acknowledgement { sequence, answer: again(NOON) }]).await.unwrap();

@@ -203,7 +203,7 @@ pub(super) fn dead_letters(db: &Connection, count: usize) -> Result<Vec<PendingE
     Ok(events)
 }
 
-const SELECT: &str = "SELECT e.sequence, e.attempts, e.record, e.id, r.content
+const SELECT: &str = "SELECT e.sequence, e.attempts, e.record, e.id, r.content, e.error
      FROM event e LEFT JOIN event_raw r ON r.sequence = e.sequence";
 
 fn pending(row: &Row<'_>) -> Result<PendingEvent, StoreError> {
@@ -212,7 +212,7 @@ fn pending(row: &Row<'_>) -> Result<PendingEvent, StoreError> {
         return Err(damaged("an event", "its text has another id than its row"));
     }
     record.raw = row.get(4)?;
-    Ok(PendingEvent { sequence: row.get(0)?, attempts: row.get(1)?, record })
+    Ok(PendingEvent { sequence: row.get(0)?, attempts: row.get(1)?, error: row.get(5)?, record })
 }
 
 /// What is with the handler now.
