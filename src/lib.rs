@@ -11,6 +11,9 @@ mod time;
 
 pub mod analysis;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listener;
 pub mod message;
 mod net;

@@ -141,27 +141,6 @@ fn drain(machine: &mut Reception, said: &mut String, reads: bool, now: Instant) 
     }
 }
 
-/// The whole dialogue with a peer that sends `pieces` and then closes.
-pub(crate) fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> String {
-    let now = start();
-    let config = ReceptionConfig { max_size: 200, keep: 50, starttls: true, max_errors: 4, ..config() };
-    let mut machine = reception(config, false, now);
-    let mut said = String::new();
-    let mut open = drain(&mut machine, &mut said, true, now);
-    for piece in pieces {
-        if !open {
-            return said;
-        }
-        machine.handle(Input::Bytes(piece), now);
-        open = drain(&mut machine, &mut said, true, now);
-    }
-    if open {
-        machine.handle(Input::Closed, now);
-        assert!(!drain(&mut machine, &mut said, true, now), "still open after the peer closed");
-    }
-    said
-}
-
 /// Words that conversations are made of.
 const WORDS: [&str; 22] = [
     "EHLO mx.example.net\r\n",
@@ -199,19 +178,8 @@ fn conversations() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn the_dialogue_is_the_same_however_the_input_is_cut(input in conversations(), size in 1..40_usize) {
-        let whole = converse([&input[..]].into_iter());
-        prop_assert_eq!(&whole, &converse(input.chunks(1)));
-        prop_assert_eq!(&whole, &converse(input.chunks(size)));
-    }
-
-    #[test]
-    fn a_message_is_stored_only_with_an_end_of_its_own(input in conversations()) {
-        let said = converse([&input[..]].into_iter());
-        let ends = input.windows(3).filter(|window| window == b".\r\n").count();
-        prop_assert!(said.matches("\n! ").count() <= ends + 2, "{}", said);
-        prop_assert_eq!(said.matches("250 2.0.0 Stored").count(), said.lines().filter(|line| line.starts_with("! ")
-            && line.as_bytes().get(2).is_some_and(u8::is_ascii_digit)).count());
+    fn the_dialogue_is_the_same_however_the_input_is_cut(input in conversations()) {
+        crate::fuzzing::reception(&input);
     }
 }
 

@@ -409,11 +409,7 @@ mod tests {
             word in prop::sample::select(&["MAIL FROM:", "RCPT TO:", "mail from: <", "rcpt to:<"][..]),
             rest in "[<>@,:\"\\\\ a\u{0}\r\né=\\[\\]]{0,24}",
         ) {
-            let line = format!("{word}{rest}");
-            if let Ok(Command::Mail { from: path, .. } | Command::Rcpt { to: path }) = Command::parse(line.as_bytes()) {
-                prop_assert!(line.contains(&format!("{path}>")), "{:?} is not in {:?}", path, line);
-                prop_assert!(!path.starts_with('@') && !path.chars().any(char::is_control), "{:?}", path);
-            }
+            crate::fuzzing::command(format!("{word}{rest}\r\n").as_bytes());
         }
 
         #[test]
