@@ -120,7 +120,7 @@ impl Page {
     fn number(&mut self, number: u64) {
         let digits = number.to_string();
         for (place, digit) in digits.chars().enumerate() {
-            if place > 0 && (digits.len() - place) % 3 == 0 {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
                 self.0.push(',');
             }
             self.0.push(digit);
