@@ -419,3 +419,119 @@ fn what_the_handler_asks_for_is_bounded_even_if_it_panics() {
     assert_eq!(asked("batch", 1000, || usize::MAX), 1000);
     assert_eq!(asked("batch", 1000, || panic!("no")), 1);
 }
+
+#[cfg(feature = "sqlite")]
+mod on_sqlite {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::event::{EventRecord, Origin};
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Inbound, InboundBounds};
+
+    const DELIVERIES: u64 = 40;
+    const EVENTS: u64 = 400;
+
+    /// Takes down what was acknowledged, and refuses every seventh event the first time it comes alone.
+    struct Ledger {
+        acknowledged: mpsc::UnboundedSender<Event>,
+        refused: Mutex<BTreeSet<EventId>>,
+    }
+
+    #[async_trait]
+    impl FailureHandler for Ledger {
+        async fn on_fail(&self, _: &Failure) -> HandlerResult {
+            Ok(())
+        }
+
+        async fn on_bounce(&self, _: &Bounce) -> HandlerResult {
+            Ok(())
+        }
+
+        fn batch(&self) -> usize {
+            16
+        }
+
+        fn concurrency(&self) -> usize {
+            3
+        }
+
+        async fn on_events(&self, events: &[Event]) -> HandlerResult {
+            tokio::task::yield_now().await;
+            let mut refused = self.refused.lock().unwrap();
+            for event in events {
+                if event.attempts() % 7 == 0 && !refused.contains(&event.id()) {
+                    if events.len() == 1 {
+                        refused.insert(event.id());
+                    }
+                    return Err(HandlerError::message("the first time"));
+                }
+            }
+            events.iter().for_each(|event| self.acknowledged.send(event.clone()).unwrap());
+            Ok(())
+        }
+    }
+
+    /// Events that are numbered in `attempts`, round and round over the deliveries.
+    fn events() -> Vec<EventRecord> {
+        (1..=EVENTS)
+            .map(|n| {
+                let id = EventId::derive(&[&n.to_be_bytes()]);
+                let mut record = EventRecord::bare(id, EventKind::AutoReply, START, Origin::Report);
+                record.delivery = Some(DeliveryId::from_u64(n % DELIVERIES + 1));
+                record.attempts = n as u32;
+                record
+            })
+            .collect()
+    }
+
+    fn start(store: &Arc<SqliteStore>) -> (mpsc::UnboundedReceiver<Event>, watch::Sender<bool>, impl Future) {
+        let (acknowledged, taken) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let dispatcher = Dispatcher {
+            store: Arc::clone(store) as Arc<dyn Store>,
+            handler: Arc::new(Ledger { acknowledged, refused: Mutex::default() }),
+            clock: Clock::manual(START),
+            config: DispatchConfig { first_wait: Duration::ZERO, ..CONFIG },
+            wake: Arc::new(Notify::new()),
+        };
+        (taken, stop, tokio::spawn(dispatcher.run(stopped)))
+    }
+
+    #[tokio::test]
+    async fn everything_comes_in_order_also_over_a_restart() {
+        let store = Arc::new(SqliteStore::memory().await.unwrap());
+        let bounds = InboundBounds { events: EVENTS as u32, raw_bytes: 0 };
+        store.record(Inbound { events: events(), bounds }).await.unwrap();
+
+        let mut all = Vec::new();
+        let (mut taken, stop, run) = start(&store);
+        while all.len() < 100 {
+            all.push(taken.recv().await.unwrap());
+        }
+        stop.send_replace(true);
+        run.await;
+        while let Ok(event) = taken.try_recv() {
+            all.push(event);
+        }
+        let (_, open) = store.open_work().await.unwrap();
+        assert_eq!(open, EVENTS - all.len() as u64, "each Ok is recorded, and nothing else is");
+
+        let (mut taken, stop, run) = start(&store);
+        while (all.len() as u64) < EVENTS {
+            all.push(taken.recv().await.unwrap());
+        }
+        stop.send_replace(true);
+        run.await;
+        assert!(taken.try_recv().is_err(), "none twice");
+        assert_eq!(store.open_work().await.unwrap().1, 0);
+
+        let mut last = HashMap::new();
+        for event in &all {
+            let before = last.insert(event.delivery(), event.attempts()).unwrap_or(0);
+            assert!(before < event.attempts(), "in order per delivery");
+            assert_eq!(event.id(), EventId::derive(&[&u64::from(event.attempts()).to_be_bytes()]));
+        }
+        assert_eq!(all.iter().map(Event::id).collect::<BTreeSet<_>>().len() as u64, EVENTS);
+    }
+}
