@@ -97,6 +97,24 @@ impl From<std::convert::Infallible> for Error {
     }
 }
 
+impl From<crate::message::InvalidMessage> for Error {
+    fn from(error: crate::message::InvalidMessage) -> Error {
+        Error::caused(Kind::Message, error.to_string(), error)
+    }
+}
+
+impl From<crate::address::InvalidAddress> for Error {
+    fn from(error: crate::address::InvalidAddress) -> Error {
+        Error::caused(Kind::Message, error.to_string(), error)
+    }
+}
+
+impl From<crate::tag::TagTooLong> for Error {
+    fn from(error: crate::tag::TagTooLong) -> Error {
+        Error::caused(Kind::Message, error.to_string(), error)
+    }
+}
+
 impl From<crate::store::StoreError> for Error {
     fn from(error: crate::store::StoreError) -> Error {
         use crate::store::StoreError;

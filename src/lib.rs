@@ -34,7 +34,7 @@ pub use async_trait::async_trait;
 pub use error::Error;
 pub use event::{FailureHandler, HandlerError, HandlerResult};
 pub use id::{DeliveryId, EventId, InvalidId, MessageId};
-pub use message::Message;
+pub use message::{Message, Stream};
 pub use session::Stage;
 pub use tag::{Tag, TagTooLong};
 pub use time::Timestamp;
