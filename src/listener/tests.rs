@@ -11,10 +11,13 @@ use proptest::prelude::*;
 
 use super::limits::{EarlyTalk, MAX_AHEAD, MAX_UNREAD};
 use super::*;
+use crate::id::DeliveryId;
 use crate::net::clock::Clock;
-use crate::return_path::Refusal;
+use crate::return_path::{Form, Forms, Keyring, Layout, Refusal, TagPlacement};
 use crate::smtp::dialogue::{Part, play_all};
 use crate::smtp::{Input, Machine, Output};
+use crate::tag::Tag;
+use crate::time::Timestamp;
 
 /// Admits the role addresses of `b.example`.
 struct Roles;
@@ -287,4 +290,71 @@ fn octets_that_keep_coming_do_not_move_a_deadline() {
         assert!(said.ends_with("421 4.4.2 Waited too long\r\n! close\n"), "{said}");
         assert_eq!(seconds, if opening.is_empty() { 300 } else { 600 });
     }
+}
+
+/// Admits what one ring has sealed, at one time.
+struct Sealed {
+    ring: Keyring,
+    forms: Forms,
+    now: Timestamp,
+}
+
+impl Gate for Sealed {
+    fn admit(&self, path: &str) -> Admission {
+        match self.ring.open(path, &self.forms, Duration::from_secs(90 * 86_400), self.now) {
+            Ok(returned) => Admission::Sealed(returned),
+            Err(cause) => Admission::Refused(cause),
+        }
+    }
+}
+
+#[test]
+fn a_sealed_path_is_known_in_every_dress_and_in_no_other() {
+    let (ring, form) = (Keyring::generate(), Form::new("b.example", Layout::default()).unwrap());
+    let delivery = DeliveryId::from_u64(0x0123_4567_89ab_cdef);
+    let tag = Tag::from(42);
+    let path = ring.mint(&form, delivery, Some(tag), TagPlacement::Always).unwrap();
+    let path = path.address().as_str();
+    let (local, domain) = path.split_once('@').unwrap();
+    let other = Keyring::generate().mint(&form, delivery, None, TagPlacement::Store).unwrap();
+    let gate = Sealed { ring, forms: Forms::new([&form], &[], Duration::ZERO), now: delivery.issued_at() };
+
+    let start = start();
+    let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 25));
+    let mut machine = Reception::new(Arc::new(config()), Arc::new(gate), peer, false, start);
+    let mut said = String::new();
+    drain(&mut machine, &mut said, true, start);
+    machine.handle(Input::Bytes(b"HELO a\r\nMAIL FROM:<>\r\n"), start);
+    drain(&mut machine, &mut said, true, start);
+    for (recipient, code) in [
+        (path.to_string(), "250 2.1.5"),
+        (path.to_ascii_uppercase(), "250 2.1.5"),
+        (format!("@relay.example.net:{path}"), "250 2.1.5"),
+        (format!("\"{local}\"@{domain}"), "250 2.1.5"),
+        (format!("prvs=1234abcdef={path}"), "250 2.1.5"),
+        (format!("SRS0=abcd=ef={domain}={local}@relay.example.net"), "250 2.1.5"),
+        (other.address().to_string(), "550 5.1.1"),
+        (format!("{local}a@{domain}"), "550 5.1.1"),
+        (format!("{local}@other.example"), "550 5.1.1"),
+        (format!("{local}%{domain}@other.example"), "550 5.1.1"),
+        (format!("{local}\r@{domain}"), "501 5.1.3"),
+        (format!("{local}\0@{domain}"), "501 5.1.3"),
+        (format!("{local} @{domain}"), "501 5.1.3"),
+    ] {
+        said.clear();
+        machine.handle(Input::Bytes(format!("RCPT TO:<{recipient}>\r\n").as_bytes()), start);
+        drain(&mut machine, &mut said, true, start);
+        assert!(said.starts_with(code), "{recipient}: {said}");
+    }
+    machine.handle(Input::Bytes(b"DATA\r\n.\r\n"), start);
+    let received = loop {
+        match machine.poll(start) {
+            Output::Act(Action::Store(received)) => break received,
+            Output::Send(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    // Six spellings, one recipient.
+    let [Recipient::Sealed(returned)] = &received.recipients[..] else { panic!("{:?}", received.recipients) };
+    assert_eq!((returned.delivery(), returned.tag()), (delivery, Some(tag)));
 }
