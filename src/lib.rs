@@ -32,7 +32,7 @@ pub use address::{Address, InvalidAddress};
 pub use analysis::analyse;
 pub use async_trait::async_trait;
 pub use error::Error;
-pub use event::{FailureHandler, HandlerError, HandlerResult};
+pub use event::{Bounce, Event, Failure, FailureHandler, HandlerError, HandlerResult};
 pub use id::{DeliveryId, EventId, InvalidId, MessageId};
 pub use message::{Message, Stream};
 pub use session::Stage;

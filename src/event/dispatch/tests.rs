@@ -403,6 +403,68 @@ async fn a_closed_store_or_a_dropped_sender_ends_it() {
     stage.run.await.unwrap();
 }
 
+/// Takes down the level and the fields of each trace line of the dispatcher.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<(tracing::Level, String)>>>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().ends_with("event::dispatch")
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields(String);
+
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{}={value:?} ", field.name()));
+            }
+        }
+
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push((*event.metadata().level(), fields.0));
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_that_is_handed_over_makes_one_line_without_an_address() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let mut stage = Stage::new(store_with([1, 2, 3]), 1, 1);
+    for end in [End::Ok, End::Err, End::GiveUp] {
+        stage.call().await.end(end);
+    }
+    stage.stop().await;
+    let lines = lines.0.lock().unwrap();
+    assert_eq!(lines.len(), 3);
+    for (n, (level, words)) in [
+        (tracing::Level::INFO, "event taken"),
+        (tracing::Level::WARN, "comes again"),
+        (tracing::Level::ERROR, "moved to the dead letters"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (shown, line) = &lines[n];
+        assert_eq!(*shown, level, "{line}");
+        let delivery = format!("delivery={:016x}", n + 1);
+        for part in [words, "kind=\"bounce\"", "attempt=1", &delivery] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(!line.contains('@'));
+    }
+}
+
 #[test]
 fn waits_double_up_to_the_longest_and_never_overflow() {
     let config = DispatchConfig::default();
