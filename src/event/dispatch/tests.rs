@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::desk::asked;
 use super::*;
-use crate::event::{Bounce, EventKind, Failure, HandlerError, from_fn};
+use crate::event::{Bounce, Event, EventKind, Failure, HandlerError, HandlerResult, from_fn};
 use crate::id::{DeliveryId, EventId};
 use crate::store::rigged::{RiggedStore, RowState};
 
@@ -409,7 +410,7 @@ struct Lines(Arc<Mutex<Vec<(tracing::Level, String)>>>);
 
 impl tracing::Subscriber for Lines {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().ends_with("event::dispatch")
+        metadata.target().contains("event::dispatch")
     }
 
     fn event(&self, event: &tracing::Event<'_>) {
