@@ -6,7 +6,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::Timestamp;
 use crate::listener::{Action, Admission, Gate, Reception, ReceptionConfig, Role};
+use crate::message::{Composed, Message, Stamp};
 use crate::net::clock::Clock;
 use crate::return_path::Refusal;
 use crate::smtp::command::Command;
@@ -87,6 +89,33 @@ fn read_plainly(input: &[u8]) -> (Option<usize>, Result<Data, DataFault>) {
     }
     let data = Data { size: kept.len() as u64, kept };
     (end.map(|at| at + 3), if bare { Err(DataFault::BareLineEnd) } else { Ok(data) })
+}
+
+/// A message given as octets: refused, or made fit for any host and then the same for ever.
+pub fn message(input: &[u8]) {
+    let stamp = Stamp { date: Timestamp::EPOCH, message_id: "id@b.example".into() };
+    let compose =
+        |raw: &[u8]| Message::raw(raw).to("ann@example.net").build()?.compose(&stamp).map_err(crate::Error::from);
+    // The recipients are read from the fields only where none is given.
+    let _ = Message::from_rfc5322(input);
+    let Ok(composed) = compose(input) else { return };
+    assert_fit(&composed);
+    let again = compose(&composed.bytes).expect("what was made fit is fit");
+    assert!(again.bytes == composed.bytes, "{}\nbecame\n{}", composed.bytes.escape_ascii(), again.bytes.escape_ascii());
+    assert_eq!((again.smtputf8, again.eight_bit), (composed.smtputf8, composed.eight_bit));
+}
+
+/// What holds for every message that goes out.
+pub(crate) fn assert_fit(composed: &Composed) {
+    let shown = composed.bytes.escape_ascii();
+    assert!(composed.bytes.ends_with(b"\r\n"), "{shown}");
+    for line in composed.bytes.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("a bare LF in {shown}"));
+        assert!(!line.contains(&b'\r') && !line.contains(&0), "a bare CR or a NUL in {shown}");
+        assert!(line.len() <= 998, "a line of {} octets in {shown}", line.len());
+    }
+    let told = composed.smtputf8 || composed.eight_bit;
+    assert!(composed.bytes.is_ascii() || told, "octets above 127 that nobody is told of in {shown}");
 }
 
 /// A conversation: the same however it is cut, a reply of one shape to everything, and an end.
@@ -183,8 +212,12 @@ mod tests {
     use std::path::Path;
 
     /// Each target by the name of its program and of the folder with its inputs.
-    const TARGETS: [(&str, fn(&[u8])); 3] =
-        [("command", super::command), ("data", super::data), ("reception", super::reception)];
+    const TARGETS: [(&str, fn(&[u8])); 4] = [
+        ("command", super::command),
+        ("data", super::data),
+        ("message", super::message),
+        ("reception", super::reception),
+    ];
 
     #[test]
     fn inputs_that_were_worth_keeping_break_nothing() {

@@ -2,10 +2,13 @@
 //! message has.
 
 use mail_parser::MessageParser;
-use proptest::prelude::*;
 
 use super::*;
+use crate::fuzzing::assert_fit;
 use crate::time::Timestamp;
+
+mod properties;
+mod raw;
 
 fn stamp() -> Stamp {
     Stamp { date: Timestamp::from_millis(1_700_000_000_999), message_id: "0a1b@b.example.org".into() }
@@ -29,22 +32,6 @@ fn behind_stamp(composed: &Composed) -> &str {
     let added = "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <0a1b@b.example.org>\r\n";
     let rest = text.strip_prefix(added).unwrap_or_else(|| panic!("{text}"));
     rest.strip_prefix("MIME-Version: 1.0\r\n").unwrap_or(rest)
-}
-
-/// The properties of everything that goes out.
-fn assert_fit(composed: &Composed) {
-    let bytes = &composed.bytes;
-    assert!(bytes.ends_with(b"\r\n"), "ends without CRLF");
-    assert!(!bytes.contains(&0), "has a NUL");
-    let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
-    let (last, lines) = lines.split_last().unwrap();
-    assert!(last.is_empty());
-    for line in lines {
-        let line = line.strip_suffix(b"\r").expect("a bare LF");
-        assert!(!line.contains(&b'\r'), "a bare CR");
-        assert!(line.len() <= headers::MAX_LINE, "a line of {} octets", line.len());
-    }
-    assert!(bytes.is_ascii() || composed.smtputf8 || composed.eight_bit, "8-bit octets that nobody is told of");
 }
 
 #[test]
