@@ -1,1 +1,11 @@
-//! When the next attempt is made.
+//! When the next attempt is made, when it is given up, and what waits where until then.
+//!
+//! Nothing here asks for the time or touches a socket: a week of retries runs in a test in milliseconds.
+
+mod backoff;
+mod conclude;
+mod ready;
+
+pub(crate) use backoff::{Backoff, Plan, UncertainPolicy};
+pub(crate) use conclude::{Attempt, Seen, What, conclude, expired_unattempted, local_verdict, uncertain_after_crash};
+pub(crate) use ready::{Ready, ReadyLimits, Waiting};

@@ -1,0 +1,215 @@
+//! The one loop that moves bytes between a protocol machine and a stream.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::clock::Clock;
+use crate::smtp::{Input, Machine, Output, Piece};
+
+/// A machine and its stream.
+pub(crate) struct Driver<S, M> {
+    stream: S,
+    machine: M,
+    clock: Clock,
+    /// What is to be written, in order; `written` octets of the first one have gone.
+    outgoing: VecDeque<Piece>,
+    written: usize,
+    /// Whether the operating system holds all that was given to it, but its buffer was not flushed yet.
+    unflushed: bool,
+    /// The peer closed its side, or the connection broke: nothing is read any more.
+    ended: bool,
+    wait: Option<Instant>,
+    buffer: Box<[u8]>,
+}
+
+/// What [`Driver::next`] comes back with.
+#[derive(Debug)]
+pub(crate) enum Step<A> {
+    /// The machine tells the shell something.
+    Act(A),
+    /// The machine is done; what it wanted written has been written as far as the peer took it.
+    Closed,
+}
+
+/// What the stream did.
+enum Moved {
+    Read(usize),
+    Flushed,
+    Broken(String),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
+    pub(crate) fn new(stream: S, machine: M, clock: Clock) -> Driver<S, M> {
+        Driver {
+            stream,
+            machine,
+            clock,
+            outgoing: VecDeque::new(),
+            written: 0,
+            unflushed: false,
+            ended: false,
+            wait: None,
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+        }
+    }
+
+    /// The machine, to be told something; then call [`Driver::next`] again.
+    pub(crate) fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// The monotonic time.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    /// The stream and the machine, for a change of the stream (STARTTLS). Nothing may be left to write.
+    pub(crate) fn into_parts(self) -> (S, M) {
+        (self.stream, self.machine)
+    }
+
+    /// Runs until the machine has something for the shell. Cancel-safe: nothing that was read or written is lost
+    /// when the future is dropped.
+    pub(crate) async fn next(&mut self) -> Step<M::Action> {
+        loop {
+            match self.machine.poll(self.clock.instant()) {
+                Output::Send(pieces) => {
+                    self.unflushed = true;
+                    self.outgoing.extend(pieces.into_iter().filter(|piece| !piece.as_bytes().is_empty()));
+                    continue;
+                }
+                Output::Act(action) => return Step::Act(action),
+                Output::Close => {
+                    self.last_words().await;
+                    return Step::Closed;
+                }
+                Output::Wait(until) => self.wait = until,
+            }
+            let moved = match self.wait {
+                None => Some(self.moved().await),
+                Some(until) => {
+                    let until = tokio::time::Instant::from_std(until);
+                    // In favour of the stream: bytes that are there already are not late.
+                    tokio::select! {
+                        biased;
+                        moved = self.moved() => Some(moved),
+                        () = tokio::time::sleep_until(until) => None,
+                    }
+                }
+            };
+            let now = self.clock.instant();
+            match moved {
+                None => self.machine.handle(Input::Time, now),
+                Some(Moved::Read(0)) => {
+                    self.ended = true;
+                    self.machine.handle(Input::Closed, now);
+                }
+                Some(Moved::Read(count)) => self.machine.handle(Input::Bytes(&self.buffer[..count]), now),
+                Some(Moved::Flushed) => self.machine.handle(Input::Flushed, now),
+                Some(Moved::Broken(why)) => {
+                    self.ended = true;
+                    self.outgoing.clear();
+                    self.written = 0;
+                    self.unflushed = false;
+                    self.machine.handle(Input::Broken(&why), now);
+                }
+            }
+        }
+    }
+
+    /// Waits until something was read, or everything is written.
+    async fn moved(&mut self) -> Moved {
+        poll_fn(|context| self.poll_moved(context)).await
+    }
+
+    fn poll_moved(&mut self, context: &mut Context<'_>) -> Poll<Moved> {
+        // Writing first: what the peer waits for goes out before its next bytes are looked at.
+        while self.unflushed {
+            match self.poll_write(context) {
+                Poll::Ready(Ok(true)) => {
+                    self.unflushed = false;
+                    return Poll::Ready(Moved::Flushed);
+                }
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(Err(error)) => {
+                    // The peer may have said why before it went: read that first.
+                    return match self.poll_read(context) {
+                        Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Moved::Read(count)),
+                        _ => Poll::Ready(Moved::Broken(error.to_string())),
+                    };
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.ended {
+            return Poll::Pending;
+        }
+        match self.poll_read(context) {
+            Poll::Ready(Ok(count)) => Poll::Ready(Moved::Read(count)),
+            Poll::Ready(Err(error)) => Poll::Ready(Moved::Broken(error.to_string())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes once; true when all is written and flushed.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<bool>> {
+        if self.outgoing.is_empty() {
+            return Pin::new(&mut self.stream).poll_flush(context).map_ok(|()| true);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for (index, (slice, piece)) in slices.iter_mut().zip(&self.outgoing).enumerate() {
+            let skip = if index == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(piece.as_bytes().get(skip..).unwrap_or_default());
+            count += 1;
+        }
+        let mut gone = match Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..count]) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(gone)) => gone,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        };
+        while let Some(first) = self.outgoing.front() {
+            let left = first.as_bytes().len() - self.written;
+            if gone < left {
+                self.written += gone;
+                break;
+            }
+            gone -= left;
+            self.written = 0;
+            self.outgoing.pop_front();
+        }
+        Poll::Ready(Ok(false))
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        Pin::new(&mut self.stream).poll_read(context, &mut buffer).map_ok(|()| buffer.filled().len())
+    }
+
+    /// Writes what is left and closes, within a short time: the peer's answer is no longer of interest.
+    async fn last_words(&mut self) {
+        let write = async {
+            while !self.outgoing.is_empty() && !self.ended {
+                if poll_fn(|context| self.poll_write(context)).await.is_err() {
+                    return;
+                }
+            }
+            let _ = self.stream.shutdown().await;
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, write).await;
+    }
+}
+
+/// Replies are short and reports are read in a stream: 16 KiB is one TLS record.
+const READ_BUFFER: usize = 16 * 1024;
+/// Pieces in one write: an envelope, a body in a few slices, the next envelope.
+const SLICES: usize = 16;
+/// For a last reply (421, QUIT) to be taken by a peer that may have gone.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);

@@ -1,0 +1,421 @@
+//! The mailer: what the application holds.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::config::{Checked, MailerBuilder, StoreLocation};
+use super::dns::HickoryResolver;
+use super::instance::{Instance, lock};
+use super::intake::Reception;
+use super::listener::{Listener, ListenerBuilder};
+use super::pump::{cleaner, keeper, pump};
+use super::settle::settler;
+use super::submit::Receipt;
+use super::tls::{Connectors, certificates};
+use crate::envelope::Envelope;
+use crate::error::{Error, Kind};
+use crate::event::{Dispatcher, Events};
+use crate::id::{DeliveryId, IdSource};
+use crate::message::Message;
+use crate::report::Reports;
+use crate::return_path::{Forms, Keyring, ReturnDomains};
+use crate::schedule::{Ready, uncertain_after_crash};
+use crate::store::{Settled, Settlement, State, Store};
+use crate::time::Timestamp;
+use crate::verdict::Outcome;
+
+/// Sends mail with a sealed return path per recipient, and hears what comes back.
+///
+/// Cheap to clone; all clones are one. Dropping the last one stops its tasks as a crash would: nothing is lost, and
+/// what was in flight is told as uncertain after the next start. [`Mailer::shutdown`] stops in good order.
+#[derive(Clone)]
+pub struct Mailer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    instance: Arc<Instance>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Mailer {
+    /// Begins the settings of a mailer whose return paths are at `domain`: the domain whose MX leads to its listener.
+    pub fn builder(domain: impl Into<String>) -> MailerBuilder {
+        MailerBuilder::new(domain.into())
+    }
+
+    pub(crate) async fn start(checked: Checked) -> Result<Mailer, Error> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::new(Kind::Config, "start: there is no tokio runtime here; call it within one"));
+        }
+        let config = checked.config;
+        let clock = config.clock.clone();
+        let now = clock.now();
+        let domains = ReturnDomains::new(&checked.domain, &checked.further_domains, &checked.layout)?;
+        let roots = match &checked.tls_roots {
+            Some(path) => {
+                Some(certificates(path).map_err(|why| Error::new(Kind::Config, format!("tls_roots: {why}")))?)
+            }
+            None => None,
+        };
+        let resolver = HickoryResolver::new(config.dns)
+            .map_err(|why| Error::new(Kind::Config, format!("dns: the resolver cannot be set up: {why}")))?;
+        let store = open_store(&checked.store).await?;
+        let keyring = open_keyring(&*store, checked.keyring, now).await?;
+        let recovered = store.recover(now, now + RECOVERY_LEASE).await?;
+        let (settlements, waiting) = mpsc::channel(SETTLEMENTS);
+        let instance = Arc::new(Instance {
+            store: store.clone(),
+            clock: clock.clone(),
+            keyring: RwLock::new(keyring),
+            domains,
+            forms: RwLock::new(Forms::default()),
+            ids: Mutex::new(IdSource::new(0, recovered.high_water)),
+            resolver: Arc::new(resolver),
+            connectors: Connectors::new(roots.as_deref()),
+            since: Mutex::new(now),
+            ready: Mutex::new(Ready::new(config.ready)),
+            held: Mutex::new(HashSet::new()),
+            broken_tls: Mutex::default(),
+            own_sockets: Mutex::default(),
+            work: Notify::new(),
+            due: AtomicI64::new(now.as_millis()),
+            events: Arc::new(Notify::new()),
+            settled: watch::Sender::new(0),
+            settlements,
+            submissions: Semaphore::new(SUBMISSIONS),
+            stop: watch::Sender::new(false),
+            config,
+        });
+        instance.refresh_forms(now).await?;
+        // Exactly what was in flight when the process died may have been accepted: told before anything is sent.
+        let uncertain: Vec<Settlement> = recovered
+            .in_flight
+            .iter()
+            .map(|delivery| uncertain_after_crash(delivery, &instance.config.plan, now))
+            .collect();
+        if !uncertain.is_empty() {
+            tracing::warn!(deliveries = uncertain.len(), "were in flight when the last run ended; their fate is uncertain");
+            store.settle(uncertain).await?;
+        }
+        let stop = || instance.stop.subscribe();
+        let dispatcher = Dispatcher {
+            store,
+            handler: checked.handler,
+            clock,
+            config: instance.config.dispatch.clone(),
+            wake: instance.events.clone(),
+        };
+        let tasks = vec![
+            tokio::spawn(settler(instance.clone(), waiting)),
+            tokio::spawn(pump(instance.clone())),
+            tokio::spawn(keeper(instance.clone(), stop())),
+            tokio::spawn(cleaner(instance.clone(), stop())),
+            tokio::spawn(dispatcher.run(stop())),
+        ];
+        Ok(Mailer { inner: Arc::new(Inner { instance, tasks: Mutex::new(tasks) }) })
+    }
+
+    fn instance(&self) -> &Arc<Instance> {
+        &self.inner.instance
+    }
+
+    /// Queues a message for each of its recipients. When it returns `Ok`, the message is on disk and will end, for each
+    /// recipient, as an event.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_message`]: the message cannot be sent as it is. [`Error::is_busy`]: the store had no room in time,
+    /// nothing is queued. [`Error::is_conflict`]: the idempotency key was used for another content.
+    /// [`Error::is_storage`]: the store failed; whether the message is queued is not known unless it has an
+    /// idempotency key, by which a repeated call finds it. The same holds when the future is dropped.
+    pub async fn send<M>(&self, message: M) -> Result<Receipt, Error>
+    where
+        M: TryInto<Message>,
+        Error: From<M::Error>,
+    {
+        let message = message.try_into()?;
+        self.open()?;
+        self.instance().submit(vec![message]).await.pop().unwrap_or_else(|| Err(closed()))
+    }
+
+    /// Queues many messages; one result for each, in order. One commit takes up to 1,000 messages or 8 MiB.
+    pub async fn send_all<M>(&self, messages: impl IntoIterator<Item = M>) -> Vec<Result<Receipt, Error>>
+    where
+        M: TryInto<Message>,
+        Error: From<M::Error>,
+    {
+        let mut results: Vec<Option<Result<Receipt, Error>>> = Vec::new();
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut waiting = Vec::new();
+        for message in messages {
+            let message = match message.try_into().map_err(Error::from).and_then(|message| self.open().map(|()| message)) {
+                Ok(message) => message,
+                Err(error) => {
+                    results.push(Some(Err(error)));
+                    continue;
+                }
+            };
+            bytes += message.approximate_size();
+            batch.push(message);
+            waiting.push(results.len());
+            results.push(None);
+            if batch.len() >= COMMIT_MESSAGES || bytes >= COMMIT_BYTES {
+                self.commit(&mut batch, &mut waiting, &mut results).await;
+                bytes = 0;
+            }
+        }
+        self.commit(&mut batch, &mut waiting, &mut results).await;
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(closed()))).collect()
+    }
+
+    async fn commit(
+        &self,
+        batch: &mut Vec<Message>,
+        waiting: &mut Vec<usize>,
+        results: &mut [Option<Result<Receipt, Error>>],
+    ) {
+        let done = self.instance().submit(std::mem::take(batch)).await;
+        for (index, result) in waiting.drain(..).zip(done) {
+            results[index] = Some(result);
+        }
+    }
+
+    /// Records a message that another program sends, and gives its receipt: put the return path into that program's MAIL
+    /// FROM, and what comes back to it is an event like any other. The delivery counts as accepted by a remote host.
+    pub async fn register<M>(&self, message: M) -> Result<Receipt, Error>
+    where
+        M: TryInto<Message>,
+        Error: From<M::Error>,
+    {
+        let message = message.try_into()?;
+        self.open()?;
+        self.instance().register(message).await
+    }
+
+    /// Waits for a delivery to end, at most `timeout`; `None` if it has not ended by then or is not known. Reads the
+    /// store, so it also answers about deliveries of an earlier run. Dropping the future has no effect.
+    pub async fn outcome(&self, delivery: DeliveryId, timeout: Duration) -> Result<Option<Outcome>, Error> {
+        let mut settled = self.instance().settled.subscribe();
+        let wait = async {
+            loop {
+                settled.borrow_and_update();
+                if let Some(found) = self.instance().store.find(delivery).await? {
+                    let outcome = match found.state {
+                        State::Delivered => Some(Outcome::Delivered),
+                        State::Failed => Some(Outcome::Failed),
+                        State::Suppressed => Some(Outcome::Suppressed),
+                        State::Cancelled => Some(Outcome::Cancelled),
+                        State::Held => Some(Outcome::Uncertain),
+                        State::Queued | State::Leased | State::InFlight => None,
+                    };
+                    if outcome.is_some() {
+                        return Ok(outcome);
+                    }
+                } else {
+                    return Ok(None);
+                }
+                if settled.changed().await.is_err() {
+                    return Ok(None);
+                }
+            }
+        };
+        tokio::time::timeout(timeout, wait).await.unwrap_or(Ok(None))
+    }
+
+    /// Listens for what comes back, with the default settings.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListenerBuilder::bind`].
+    pub async fn listen(&self, address: &str) -> Result<Listener, Error> {
+        self.listener().bind(address).await
+    }
+
+    /// Begins the settings of a listener.
+    pub fn listener(&self) -> ListenerBuilder {
+        ListenerBuilder::new(self.instance().clone())
+    }
+
+    /// Takes in mail that came another way: a pipe from a mail server, a mailbox, an HTTP push. One result for each
+    /// recipient of the envelope; when it is [`Reception::Stored`] the event is durable.
+    pub async fn receive(&self, envelope: &Envelope, message: &[u8]) -> Result<Vec<Reception>, Error> {
+        self.open()?;
+        self.instance().receive(&envelope.sender, &envelope.recipients, message).await
+    }
+
+    /// Whether this is a return path of ours that may be written to now: for a front server that must refuse forged
+    /// ones in its own conversation.
+    pub fn accepts(&self, recipient: &str) -> bool {
+        use crate::listener::{Admission, Gate};
+        !matches!(self.instance().admit(recipient), Admission::Refused(_))
+    }
+
+    /// The stored events: replay, dead letters.
+    pub fn events(&self) -> Events {
+        Events::new(self.instance().store.clone(), self.instance().clock.clone(), self.instance().events.clone())
+    }
+
+    /// Counts and pages.
+    pub fn reports(&self) -> Reports {
+        Reports::new(self.instance().store.clone(), self.instance().clock.clone())
+    }
+
+    /// Waits until nothing is queued and every event was taken by the handler (or is a dead letter).
+    pub async fn drain(&self) -> Result<(), Error> {
+        let mut settled = self.instance().settled.subscribe();
+        loop {
+            settled.borrow_and_update();
+            if self.instance().store.open_work().await? == (0, 0) {
+                return Ok(());
+            }
+            tokio::select! {
+                _ = settled.changed() => {}
+                () = tokio::time::sleep(DRAIN_LOOK) => {}
+            }
+        }
+    }
+
+    /// Reads the ring again: another file, or more keys. Paths of keys that both rings know open all the time.
+    ///
+    /// # Errors
+    ///
+    /// A ring that lacks a key that the store knows, or has another secret under its number, changes nothing.
+    pub async fn reload_keyring(&self, keyring: Keyring) -> Result<(), Error> {
+        let instance = self.instance();
+        let keyring = open_keyring(&*instance.store, Some(keyring), instance.clock.now()).await?;
+        *instance.keyring.write().unwrap_or_else(PoisonError::into_inner) = keyring;
+        Ok(())
+    }
+
+    /// Stops in good order: nothing new is begun, conversations and handler calls under way come to their end, at most
+    /// within `deadline`; then the store is closed. What is not done waits in the store.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), Error> {
+        let instance = self.instance();
+        instance.stop.send_replace(true);
+        instance.work.notify_one();
+        instance.events.notify_one();
+        let mut tasks = std::mem::take(&mut *lock(&self.inner.tasks));
+        // The settler ends last: the others hand it their outcomes. It has no end of its own while the instance lives.
+        let settler = if tasks.is_empty() { None } else { Some(tasks.remove(0)) };
+        let end = tokio::time::Instant::from_std(instance.clock.instant()) + deadline;
+        for mut task in tasks {
+            if tokio::time::timeout_at(end, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        while instance.settlements.capacity() < SETTLEMENTS {
+            if tokio::time::timeout_at(end, tokio::time::sleep(Duration::from_millis(5))).await.is_err() {
+                break;
+            }
+        }
+        // Queued behind every settlement that was handed over: when it is done, they are.
+        instance.store.close().await?;
+        if let Some(settler) = settler {
+            settler.abort();
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Result<(), Error> {
+        if self.instance().stopping() { Err(closed()) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Mailer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailer").field("ehlo", &self.instance().config.ehlo).finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// Records the configured forms as used now, and accepts all that may still come back.
+    pub(crate) async fn refresh_forms(&self, now: Timestamp) -> Result<(), Error> {
+        let own = self.domains.forms();
+        self.store.record_forms(own.iter().map(|form| form.to_stored(now)).collect()).await?;
+        let stored = self.store.forms().await?;
+        let forms = Forms::from_stored(&stored, self.config.honour_for);
+        *self.forms.write().unwrap_or_else(PoisonError::into_inner) = forms;
+        Ok(())
+    }
+
+    /// See [`Mailer::register`].
+    async fn register(self: &Arc<Self>, message: Message) -> Result<Receipt, Error> {
+        let receipt = self.submit_elsewhere(message).await?;
+        let settlements = receipt
+            .deliveries
+            .iter()
+            .map(|delivery| Settlement {
+                delivery: delivery.id,
+                state: Settled::Delivered,
+                attempted: false,
+                delay_told: false,
+                last: None,
+                events: Vec::new(),
+            })
+            .collect();
+        self.store.settle(settlements).await?;
+        Ok(receipt)
+    }
+}
+
+async fn open_store(location: &StoreLocation) -> Result<Arc<dyn Store>, Error> {
+    #[cfg(feature = "sqlite")]
+    {
+        use crate::store::sqlite::SqliteStore;
+        Ok(match location {
+            StoreLocation::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+            StoreLocation::Memory => Arc::new(SqliteStore::memory().await?),
+        })
+    }
+    #[cfg(not(feature = "sqlite"))]
+    {
+        let text = format!("store: {location:?} needs the feature `sqlite`, which is not compiled in");
+        Err(Error::new(Kind::Config, text))
+    }
+}
+
+/// The ring that was given, checked against what the store knows; else the one in the store, made at the first start.
+async fn open_keyring(store: &dyn Store, given: Option<Keyring>, now: Timestamp) -> Result<Keyring, Error> {
+    let known = store.keys().await?;
+    let (keyring, in_store) = match given {
+        Some(keyring) => (keyring, false),
+        None if known.is_empty() => (Keyring::generate(), true),
+        None => (Keyring::from_stored(&known)?, true),
+    };
+    keyring.check_against(&known)?;
+    store.save_keys(keyring.to_stored(in_store, now)).await?;
+    Ok(keyring)
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Closed, "the mailer was shut down")
+}
+
+/// One commit takes up to this many messages…
+const COMMIT_MESSAGES: usize = 1_000;
+/// …or this many bytes.
+const COMMIT_BYTES: usize = 8 << 20;
+/// Outcomes on their way to the store.
+const SETTLEMENTS: usize = 4_096;
+/// Calls of `send` that may wait for the store at one time; further ones wait for those.
+const SUBMISSIONS: usize = 1_024;
+/// Until the uncertain ones of the last run are settled, which is the next thing that happens.
+const RECOVERY_LEASE: Duration = Duration::from_secs(60);
+/// Acknowledgements ring no bell; a drain looks this often.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);

@@ -1,0 +1,197 @@
+//! Claims what is due, opens connections for it, and keeps leases alive.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::deliver::serve;
+use super::instance::{Instance, RENEWAL, lock};
+use crate::schedule::{Waiting, expired_unattempted};
+use crate::store::{BodyId, ClaimRequest, Claimed, Settled, Settlement, StoreError};
+use crate::time::Timestamp;
+
+/// Runs until the instance stops, then until the connections have ended.
+pub(crate) async fn pump(instance: Arc<Instance>) {
+    let mut stop = instance.stop.subscribe();
+    let mut connections = JoinSet::new();
+    while !*stop.borrow_and_update() {
+        let claimed = match claim_due(&instance).await {
+            Ok(claimed) => claimed,
+            Err(StoreError::Closed) => break,
+            Err(error) => {
+                tracing::error!(%error, "the store could not be asked for due deliveries; trying again");
+                instance.due_at(instance.clock.now() + CLAIM_RETRY);
+                0
+            }
+        };
+        let opened = lock(&instance.ready).open_connections();
+        for destination in opened {
+            connections.spawn(serve(instance.clone(), destination));
+        }
+        if claimed > 0 {
+            continue;
+        }
+        let due = Timestamp::from_millis(instance.due.load(Ordering::Acquire));
+        let room = has_room(&instance);
+        tokio::select! {
+            () = instance.work.notified() => {}
+            () = instance.clock.sleep_until(due), if room && due < Timestamp::MAX => {}
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    // A bug of ours; its deliveries come again when their leases end or at the next start.
+                    tracing::error!(%error, "a connection's task ended badly");
+                }
+            }
+            _ = stop.changed() => {}
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+/// Claiming waits until a good part of the room is free: many rows in one query instead of one each.
+fn has_room(instance: &Instance) -> bool {
+    lock(&instance.ready).room() >= CLAIM_ROOM
+}
+
+/// Claims due deliveries into the ready queues; answers how many.
+async fn claim_due(instance: &Arc<Instance>) -> Result<usize, StoreError> {
+    let now = instance.clock.now();
+    if Timestamp::from_millis(instance.due.load(Ordering::Acquire)) > now || !has_room(instance) {
+        return Ok(0);
+    }
+    let request = {
+        let ready = lock(&instance.ready);
+        ClaimRequest {
+            limit: ready.room().min(CLAIM_BATCH),
+            per_destination: ready.per_destination().min(CLAIM_SHARE),
+            skip: ready.full(),
+            now,
+            lease_until: instance.lease_until(),
+        }
+    };
+    // Before the question, so that a row that becomes due meanwhile is not overlooked.
+    instance.due.store(i64::MAX, Ordering::Release);
+    let claimed = match instance.store.claim(request).await {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            instance.due.fetch_min(now.as_millis(), Ordering::AcqRel);
+            return Err(error);
+        }
+    };
+    let count = claimed.len();
+    let mut bodies = HashMap::new();
+    for delivery in claimed {
+        take(instance, delivery, &mut bodies, now).await?;
+    }
+    if let Some(next) = instance.store.next_due().await? {
+        // Due rows whose destination is full are asked for again when there is room, not at once.
+        let next = if count == 0 && next <= now { now + FULL_WAIT } else { next };
+        instance.due.fetch_min(next.as_millis(), Ordering::AcqRel);
+    }
+    Ok(count)
+}
+
+/// Puts one claimed delivery where it belongs: settled if its time is over, else into its ready queue.
+async fn take(
+    instance: &Arc<Instance>,
+    delivery: Claimed,
+    bodies: &mut HashMap<BodyId, Arc<[u8]>>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if !lock(&instance.held).insert(delivery.id) {
+        // Its lease ran out while a task of this process has it still: that task will settle it.
+        return Ok(());
+    }
+    let since = *lock(&instance.since);
+    if let Some(settlement) = expired_unattempted(&delivery, since, now) {
+        instance.settle(settlement).await;
+        return Ok(());
+    }
+    let body = match bodies.get(&delivery.body) {
+        Some(body) => body.clone(),
+        None => match instance.store.body(delivery.body).await? {
+            Some(body) => {
+                bodies.insert(delivery.body, body.clone());
+                body
+            }
+            None => {
+                tracing::error!(delivery = %delivery.id, "the content of a delivery is missing from the store");
+                instance.settle(give_back(&delivery, now + FULL_WAIT)).await;
+                return Ok(());
+            }
+        },
+    };
+    let reserved = lock(&instance.ready).reserve(&delivery.destination, body.len());
+    if reserved {
+        lock(&instance.ready).push(Waiting { delivery, body });
+    } else {
+        instance.settle(give_back(&delivery, now)).await;
+    }
+    Ok(())
+}
+
+/// Back to the store, without an attempt.
+fn give_back(delivery: &Claimed, at: Timestamp) -> Settlement {
+    Settlement {
+        delivery: delivery.id,
+        state: Settled::Queued(at),
+        attempted: false,
+        delay_told: false,
+        last: delivery.last.clone(),
+        events: Vec::new(),
+    }
+}
+
+/// Renews the leases of what is in hand; notices when the clock jumped.
+pub(crate) async fn keeper(instance: Arc<Instance>, mut stop: watch::Receiver<bool>) {
+    let mut last = instance.clock.now();
+    loop {
+        let next = last + RENEWAL;
+        tokio::select! {
+            () = instance.clock.sleep_until(next) => {}
+            _ = stop.changed() => return,
+        }
+        let now = instance.clock.now();
+        if now.since(last) > RENEWAL + CLOCK_JUMP || last > now {
+            tracing::warn!(from = %last, to = %now, "the clock jumped; nothing expires without another attempt");
+            *lock(&instance.since) = now;
+        }
+        last = now;
+        let held: Vec<_> = lock(&instance.held).iter().copied().collect();
+        if !held.is_empty()
+            && let Err(error) = instance.store.renew(held, instance.lease_until()).await
+        {
+            tracing::error!(%error, "leases could not be renewed");
+        }
+    }
+}
+
+/// Deletes what is older than it is kept, and keeps the forms of return paths in use alive.
+pub(crate) async fn cleaner(instance: Arc<Instance>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let now = instance.clock.now();
+        if let Err(error) = instance.store.purge(instance.config.retention, now).await {
+            tracing::error!(%error, "old rows could not be deleted");
+        }
+        if let Err(error) = instance.refresh_forms(now).await {
+            tracing::error!(%error, "the forms of return paths in use could not be recorded");
+        }
+        tokio::select! {
+            () = instance.clock.sleep_until(now + CLEANING) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+const CLAIM_BATCH: usize = 500;
+const CLAIM_SHARE: usize = 100;
+const CLAIM_ROOM: usize = 100;
+const CLAIM_RETRY: Duration = Duration::from_secs(1);
+const FULL_WAIT: Duration = Duration::from_secs(1);
+/// A clock that moves by more than this between two looks was set, or the machine slept.
+const CLOCK_JUMP: Duration = Duration::from_secs(600);
+const CLEANING: Duration = Duration::from_secs(3600);

@@ -1,0 +1,253 @@
+//! What is due now and waits in memory for a connection: one bounded queue a destination.
+//!
+//! The bound holds for all destinations together, in messages and in bytes; what finds no room waits in the store.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::store::Claimed;
+
+/// A leased delivery that waits for a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    pub(crate) delivery: Claimed,
+    pub(crate) body: Arc<[u8]>,
+}
+
+/// How much may wait in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadyLimits {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    /// Of one destination, so that a slow one cannot fill the whole room.
+    pub(crate) per_destination: usize,
+    /// Connections of one destination.
+    pub(crate) connections: usize,
+    /// Connections of all destinations.
+    pub(crate) all_connections: usize,
+}
+
+impl Default for ReadyLimits {
+    fn default() -> ReadyLimits {
+        ReadyLimits {
+            // 20,000 rows and 64 MiB of bodies: some seconds of work at full speed, a bounded share of a small machine.
+            messages: 20_000,
+            bytes: 64 << 20,
+            per_destination: 1_000,
+            // 4: large providers answer 421 to more from a sender that they do not know.
+            connections: 4,
+            all_connections: 200,
+        }
+    }
+}
+
+/// All ready queues.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    limits: ReadyLimits,
+    queues: HashMap<String, Queue>,
+    messages: usize,
+    bytes: usize,
+    connections: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Room promised to messages that are being stored.
+    reserved: usize,
+    connections: usize,
+    /// Rings when a message comes, for an idle connection.
+    bell: Arc<Notify>,
+}
+
+impl Ready {
+    pub(crate) fn new(limits: ReadyLimits) -> Ready {
+        Ready { limits, ..Ready::default() }
+    }
+
+    /// Reserves room for one message; [`Ready::push`] or [`Ready::give_up`] ends the reservation.
+    pub(crate) fn reserve(&mut self, destination: &str, bytes: usize) -> bool {
+        if self.messages >= self.limits.messages || self.bytes.saturating_add(bytes) > self.limits.bytes {
+            return false;
+        }
+        let queue = self.queues.entry(destination.to_owned()).or_default();
+        if queue.waiting.len() + queue.reserved >= self.limits.per_destination {
+            return false;
+        }
+        queue.reserved += 1;
+        self.messages += 1;
+        self.bytes += bytes;
+        true
+    }
+
+    /// Puts a message into the room that was reserved for it.
+    pub(crate) fn push(&mut self, waiting: Waiting) {
+        let queue = self.queues.entry(waiting.delivery.destination.clone()).or_default();
+        queue.reserved = queue.reserved.saturating_sub(1);
+        queue.waiting.push_back(waiting);
+        queue.bell.notify_one();
+    }
+
+    /// Gives reserved room back.
+    pub(crate) fn give_up(&mut self, destination: &str, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if let Some(queue) = self.queues.get_mut(destination) {
+            queue.reserved = queue.reserved.saturating_sub(1);
+        }
+        self.tidy(destination);
+    }
+
+    /// Takes the next message of a destination; its room is free again.
+    pub(crate) fn pop(&mut self, destination: &str) -> Option<Waiting> {
+        let waiting = self.queues.get_mut(destination)?.waiting.pop_front()?;
+        self.messages -= 1;
+        self.bytes = self.bytes.saturating_sub(waiting.body.len());
+        Some(waiting)
+    }
+
+    /// Puts a message back to the front: it was taken and not tried.
+    pub(crate) fn put_back(&mut self, waiting: Waiting) {
+        self.messages += 1;
+        self.bytes += waiting.body.len();
+        self.queues.entry(waiting.delivery.destination.clone()).or_default().waiting.push_front(waiting);
+    }
+
+    /// Takes everything that waits for a destination.
+    pub(crate) fn take_all(&mut self, destination: &str) -> Vec<Waiting> {
+        let mut all = Vec::new();
+        while let Some(waiting) = self.pop(destination) {
+            all.push(waiting);
+        }
+        all
+    }
+
+    /// Rings when a message comes for this destination.
+    pub(crate) fn bell(&mut self, destination: &str) -> Arc<Notify> {
+        self.queues.entry(destination.to_owned()).or_default().bell.clone()
+    }
+
+    /// How many wait for a destination.
+    pub(crate) fn len(&self, destination: &str) -> usize {
+        self.queues.get(destination).map_or(0, |queue| queue.waiting.len())
+    }
+
+    /// How many more messages may be claimed in all.
+    pub(crate) fn room(&self) -> usize {
+        if self.bytes >= self.limits.bytes { 0 } else { self.limits.messages - self.messages.min(self.limits.messages) }
+    }
+
+    /// How many of one destination may be claimed at once.
+    pub(crate) fn per_destination(&self) -> usize {
+        self.limits.per_destination
+    }
+
+    /// Destinations that have no room.
+    pub(crate) fn full(&self) -> Vec<String> {
+        let full = |queue: &Queue| queue.waiting.len() + queue.reserved >= self.limits.per_destination;
+        self.queues.iter().filter(|(_, queue)| full(queue)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes a connection for each destination that has messages and needs one: the first at once, a further one
+    /// for every 16 messages that wait for those it has.
+    pub(crate) fn open_connections(&mut self) -> Vec<String> {
+        let mut opened = Vec::new();
+        // First one for each destination that has none, then more: a busy one does not take the last from a small one.
+        for first in [true, false] {
+            for (name, queue) in &mut self.queues {
+                let wanted = match queue.waiting.len() {
+                    0 => 0,
+                    _ if first => 1,
+                    waiting => (1 + waiting / MESSAGES_PER_CONNECTION).min(self.limits.connections),
+                };
+                while queue.connections < wanted && self.connections < self.limits.all_connections {
+                    queue.connections += 1;
+                    self.connections += 1;
+                    opened.push(name.clone());
+                }
+            }
+        }
+        opened
+    }
+
+    /// A connection of this destination ended. Answers whether messages wait there still.
+    pub(crate) fn connection_ended(&mut self, destination: &str) -> bool {
+        self.connections = self.connections.saturating_sub(1);
+        if let Some(queue) = self.queues.get_mut(destination) {
+            queue.connections = queue.connections.saturating_sub(1);
+        }
+        self.tidy(destination);
+        self.len(destination) > 0
+    }
+
+    /// Forgets a destination that has nothing.
+    fn tidy(&mut self, destination: &str) {
+        let idle = |queue: &Queue| queue.waiting.is_empty() && queue.reserved == 0 && queue.connections == 0;
+        if self.queues.get(destination).is_some_and(idle) {
+            self.queues.remove(destination);
+        }
+    }
+}
+
+/// A second connection pays its greeting, EHLO and TLS back after about this many messages.
+const MESSAGES_PER_CONNECTION: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::conclude::tests::claimed;
+
+    fn waiting(destination: &str) -> Waiting {
+        let mut delivery = claimed();
+        delivery.destination = destination.into();
+        Waiting { delivery, body: Arc::from(&b"body"[..]) }
+    }
+
+    #[test]
+    fn one_destination_cannot_fill_the_room() {
+        let limits = ReadyLimits { messages: 10, per_destination: 4, ..ReadyLimits::default() };
+        let mut ready = Ready::new(limits);
+        for _ in 0..4 {
+            assert!(ready.reserve("slow.example", 4));
+            ready.push(waiting("slow.example"));
+        }
+        assert!(!ready.reserve("slow.example", 4));
+        assert_eq!(ready.full(), ["slow.example"]);
+        assert!(ready.reserve("fast.example", 4));
+        assert_eq!(ready.room(), 5);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_given_back() {
+        let mut ready = Ready::new(ReadyLimits { bytes: 10, ..ReadyLimits::default() });
+        assert!(ready.reserve("a.example", 4));
+        ready.push(waiting("a.example"));
+        assert!(ready.reserve("a.example", 4));
+        assert!(!ready.reserve("a.example", 4));
+        ready.give_up("a.example", 4);
+        let taken = ready.pop("a.example").unwrap();
+        assert_eq!(ready.bytes, 0);
+        ready.put_back(taken);
+        assert_eq!((ready.bytes, ready.len("a.example")), (4, 1));
+    }
+
+    #[test]
+    fn connections_follow_the_work_within_their_limits() {
+        let limits = ReadyLimits { connections: 2, all_connections: 3, ..ReadyLimits::default() };
+        let mut ready = Ready::new(limits);
+        for name in ["a.example", "b.example", "c.example"] {
+            for _ in 0..40 {
+                assert!(ready.reserve(name, 4));
+                ready.push(waiting(name));
+            }
+        }
+        let opened = ready.open_connections();
+        assert_eq!(opened.len(), 3);
+        assert!(ready.open_connections().is_empty());
+        assert!(ready.connection_ended(&opened[0]), "messages wait there still");
+        assert_eq!(ready.open_connections().len(), 1);
+    }
+}
