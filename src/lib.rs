@@ -4,38 +4,41 @@
 #![deny(missing_docs)]
 
 mod address;
+mod envelope;
 mod error;
 mod id;
 mod tag;
 mod time;
 
+pub mod message;
+pub mod return_path;
+mod store;
+mod schedule;
+mod route;
+mod smtp;
+mod session;
+pub mod verdict;
+mod listener;
 pub mod analysis;
 pub mod event;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzzing;
-mod listener;
-pub mod message;
-mod net;
 pub mod report;
-pub mod return_path;
-mod route;
-mod schedule;
-mod session;
-mod smtp;
-mod store;
+mod net;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod verdict;
 
 pub use address::{Address, InvalidAddress};
-pub use analysis::analyse;
+pub use analysis::{Analysis, analyse};
 pub use async_trait::async_trait;
+pub use envelope::Envelope;
 pub use error::Error;
 pub use event::{Bounce, Event, Failure, FailureHandler, HandlerError, HandlerResult};
 pub use id::{DeliveryId, EventId, InvalidId, MessageId};
-pub use message::{Message, Stream};
+pub use message::Message;
+pub use net::{Listener, ListenerBuilder, Mailer, MailerBuilder, Queued, Receipt, Reception, Smarthost, StoreLocation};
+pub use return_path::Keyring;
+pub use schedule::UncertainPolicy;
 pub use session::Stage;
+pub use store::Stream;
 pub use tag::{Tag, TagTooLong};
 pub use time::Timestamp;
-pub use verdict::{Reason, Verdict};
+pub use verdict::{Outcome, Reason, Verdict};

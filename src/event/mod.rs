@@ -7,12 +7,15 @@
 mod combine;
 mod dispatch;
 mod handler;
+mod inbound;
+mod json;
 mod record;
 mod replay;
 
 pub use combine::{Tee, from_fn};
 pub(crate) use dispatch::{DispatchConfig, Dispatcher};
 pub use handler::{FailureHandler, HandlerError, HandlerResult, MAX_BATCH, MAX_CONCURRENCY, deliver};
+pub(crate) use inbound::{Belonging, inbound_event};
 pub(crate) use record::EventRecord;
 pub use record::{Event, EventKind, Origin, Trust};
 pub use replay::{DeadLetter, Events};

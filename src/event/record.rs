@@ -113,7 +113,7 @@ pub enum Origin {
     Local,
 }
 
-/// Everything an event says. JSON is what the store keeps and what [`Event::to_json`] gives.
+/// Everything an event says. Its JSON is what the store keeps; [`Event::to_json`] gives a flat one for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EventRecord {
     pub(crate) id: EventId,
@@ -292,11 +292,6 @@ impl Event {
     /// The raw message that came in, as far as the store keeps it.
     pub fn raw(&self) -> Option<&[u8]> {
         self.0.raw.as_deref()
-    }
-
-    /// Everything the event says, as JSON; the raw message apart.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(&*self.0).expect("an event has only string keys")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub(crate) struct Instance {
     /// Counts settlements; `outcome` waits for it to change.
     pub(crate) settled: watch::Sender<u64>,
     pub(crate) settlements: mpsc::Sender<Settlement>,
+    /// Settlements that the store has not taken yet.
+    pub(crate) pending: AtomicUsize,
     /// One permit for each `send` that may wait for the store at once.
     pub(crate) submissions: Semaphore,
     pub(crate) stop: watch::Sender<bool>,
@@ -65,6 +67,7 @@ impl Instance {
 
     /// Hands a settlement to the settler. Waits while it has many.
     pub(crate) async fn settle(&self, settlement: Settlement) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
         // The settler lives as long as the instance; at a shutdown what it did not take is redone after the start.
         let _ = self.settlements.send(settlement).await;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -97,6 +97,7 @@ impl Mailer {
             events: Arc::new(Notify::new()),
             settled: watch::Sender::new(0),
             settlements,
+            pending: AtomicUsize::new(0),
             submissions: Semaphore::new(SUBMISSIONS),
             stop: watch::Sender::new(false),
             config,
@@ -311,7 +312,7 @@ impl Mailer {
         instance.work.notify_one();
         instance.events.notify_one();
         let mut tasks = std::mem::take(&mut *lock(&self.inner.tasks));
-        // The settler ends last: the others hand it their outcomes. It has no end of its own while the instance lives.
+        // The settler ends last: the others hand it their outcomes. What it has not stored is counted.
         let settler = if tasks.is_empty() { None } else { Some(tasks.remove(0)) };
         let end = tokio::time::Instant::from_std(instance.clock.instant()) + deadline;
         for mut task in tasks {
@@ -319,12 +320,12 @@ impl Mailer {
                 task.abort();
             }
         }
-        while instance.settlements.capacity() < SETTLEMENTS {
-            if tokio::time::timeout_at(end, tokio::time::sleep(Duration::from_millis(5))).await.is_err() {
+        let mut settled = instance.settled.subscribe();
+        while instance.pending.load(Ordering::Acquire) > 0 {
+            if tokio::time::timeout_at(end, settled.changed()).await.is_err() {
                 break;
             }
         }
-        // Queued behind every settlement that was handed over: when it is done, they are.
         instance.store.close().await?;
         if let Some(settler) = settler {
             settler.abort();
@@ -356,7 +357,7 @@ impl Instance {
 
     /// See [`Mailer::register`].
     async fn register(self: &Arc<Self>, message: Message) -> Result<Receipt, Error> {
-        let receipt = self.submit_elsewhere(message).await?;
+        let receipt = self.submit_elsewhere(&message).await?;
         let settlements = receipt
             .deliveries
             .iter()

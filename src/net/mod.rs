@@ -1,3 +1,22 @@
-//! The only sockets, tasks and clock.
+//! The only sockets, tasks and clock: a thin shell around the machines and the store.
 
 pub(crate) mod clock;
+mod config;
+mod deliver;
+mod dns;
+mod drive;
+mod instance;
+mod intake;
+mod listener;
+mod mailer;
+mod open;
+mod pump;
+mod settle;
+mod submit;
+mod tls;
+
+pub use config::{MailerBuilder, Smarthost, StoreLocation};
+pub use intake::Reception;
+pub use listener::{Listener, ListenerBuilder};
+pub use mailer::Mailer;
+pub use submit::{Queued, Receipt};

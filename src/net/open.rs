@@ -217,7 +217,7 @@ impl Client {
         let mut last = None;
         let mut rest = &heard[..];
         while !rest.is_empty() {
-            match parser.parse(&mut rest) {
+            match parser.next(&mut rest) {
                 Ok(Some(reply)) => last = Some(reply),
                 Ok(None) => break,
                 Err(error) => return Err(Answer::Trouble(Trouble::OutOfStep(error.to_string()))),

@@ -1,6 +1,7 @@
 //! Carries settlements to the store, many to a commit, until the store has them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -42,6 +43,7 @@ pub(crate) async fn settler(instance: Arc<Instance>, mut settlements: mpsc::Rece
         if batch.iter().any(|settlement| !settlement.events.is_empty()) {
             instance.events.notify_one();
         }
+        instance.pending.fetch_sub(batch.len(), Ordering::AcqRel);
         instance.settled.send_modify(|count| *count += 1);
         batch.clear();
     }

@@ -1,6 +1,7 @@
 //! `send`: from a message to durable rows and a receipt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::instance::{Instance, lock};
 use crate::address::Address;
@@ -70,6 +71,22 @@ impl Instance {
                 None => stored.next().expect("one for each that was prepared"),
             })
             .collect()
+    }
+
+    /// Records a message that another program sends: it is never due here, then settled as accepted.
+    pub(crate) async fn submit_elsewhere(self: &Arc<Self>, message: &Message) -> Result<Receipt, Error> {
+        let now = self.clock.now();
+        let mut one = self.prepare(message, now)?;
+        // A crash between the two commits must not send it: it waits for a time that does not come.
+        one.new.not_before = now + NEVER_DUE;
+        one.new.expires = one.new.not_before;
+        let receipt = one.receipt();
+        let outcomes = self.store.enqueue(vec![one.new], now, None).await?;
+        match outcomes.into_iter().next() {
+            Some(Enqueued::Repeated { message, deliveries }) => Ok(repeated(message, deliveries)),
+            Some(Enqueued::KeyConflict) => Err(conflict(message.options.idempotency_key.as_deref())),
+            Some(Enqueued::New) | None => Ok(receipt),
+        }
     }
 
     async fn store_prepared(self: &Arc<Self>, mut prepared: Vec<Prepared>, now: Timestamp) -> Vec<Result<Receipt, Error>> {
@@ -151,19 +168,13 @@ impl Instance {
                     if leased {
                         self.release(&one.new);
                     }
-                    let deliveries = deliveries
-                        .into_iter()
-                        .map(|(id, recipient, return_path)| Queued { id, recipient, return_path, tag_in_path: false })
-                        .collect();
-                    Ok(Receipt { message, deliveries, repeated: true })
+                    Ok(repeated(message, deliveries))
                 }
                 Enqueued::KeyConflict => {
                     if leased {
                         self.release(&one.new);
                     }
-                    let key = one.new.idempotency.map(|idempotency| idempotency.key).unwrap_or_default();
-                    let text = format!("idempotency_key: {key:?} was used before for another content; nothing was queued");
-                    Err(Error::new(Kind::Conflict, text))
+                    Err(conflict(one.new.idempotency.as_ref().map(|idempotency| &*idempotency.key)))
                 }
             });
         }
@@ -307,3 +318,20 @@ impl Prepared {
         }
     }
 }
+
+/// The receipt of the first time.
+fn repeated(message: MessageId, deliveries: Vec<(DeliveryId, Address, Address)>) -> Receipt {
+    let deliveries = deliveries
+        .into_iter()
+        .map(|(id, recipient, return_path)| Queued { id, recipient, return_path, tag_in_path: false })
+        .collect();
+    Receipt { message, deliveries, repeated: true }
+}
+
+fn conflict(key: Option<&str>) -> Error {
+    let key = key.unwrap_or_default();
+    Error::new(Kind::Conflict, format!("idempotency_key: {key:?} was used before for another content; nothing was queued"))
+}
+
+/// A hundred years.
+const NEVER_DUE: Duration = Duration::from_secs(100 * 365 * 86_400);

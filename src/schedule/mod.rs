@@ -6,6 +6,7 @@ mod backoff;
 mod conclude;
 mod ready;
 
-pub(crate) use backoff::{Backoff, Plan, UncertainPolicy};
+pub use backoff::UncertainPolicy;
+pub(crate) use backoff::{Backoff, Plan};
 pub(crate) use conclude::{Attempt, Seen, What, conclude, expired_unattempted, local_verdict, uncertain_after_crash};
 pub(crate) use ready::{Ready, ReadyLimits, Waiting};

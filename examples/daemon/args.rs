@@ -1,0 +1,173 @@
+//! The flags.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub const HELP: &str = "\
+A sender and receiver around returnpath: JSON lines in, JSON lines out.
+
+  --domain D               the return-path domain (required)
+  --store sqlite:FILE      the embedded store (required); `memory` forgets everything at the end
+  --ehlo NAME              this host's name in EHLO; default: mail.DOMAIN
+  --keys FILE              the ring of secrets; default: in the store
+  --listen ADDR:PORT       listens for what comes back; port 0 takes a free one; may stand several times
+  --tls CERT KEY           STARTTLS for the listener, PEM files
+  --tls-ca FILE            root certificates for a smarthost that is authenticated to
+  --bind ADDR              the address that connections start from
+  --relay HOST:PORT        sends everything through this host
+  --dns ADDR:PORT          asks this name server
+  --smtp-port P            the port of mail exchangers; default 25
+  --allow-loopback         also delivers to loopback and private addresses from the DNS
+  --retry 1s,2s,5s         waits between attempts, without jitter; the last one repeats
+  --give-up 60s            when a message is given up
+  --delay-after 4h         ages at which a delay is told
+  --command-timeout 5s     for connecting, and for a whole command or its reply, both ways
+  --session-timeout 20s    for opening a conversation and for a transaction in it, both ways
+  --max-size N             the largest message that the listener takes, in octets
+  --max-connections N      connections of the listener at one time
+  --handler-delay S        waits inside the handler
+  --drain                  ends after standard input ends, the queue is empty and every event is printed
+  --quiet                  no log on standard error
+  --mint ADDRESS           records a sent message, prints its return path and ends
+
+Times are numbers with ms, s, m, h or d; a bare number is seconds.
+";
+
+pub enum StoreArg {
+    Sqlite(PathBuf),
+    Memory,
+}
+
+pub struct Args {
+    pub domain: String,
+    pub store: StoreArg,
+    pub ehlo: String,
+    pub keys: Option<PathBuf>,
+    pub listen: Vec<String>,
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub tls_ca: Option<PathBuf>,
+    pub bind: Option<IpAddr>,
+    pub relay: Option<String>,
+    pub dns: Option<SocketAddr>,
+    pub smtp_port: Option<u16>,
+    pub allow_loopback: bool,
+    pub retry: Option<Vec<Duration>>,
+    pub give_up: Option<Duration>,
+    pub delay_after: Option<Vec<Duration>>,
+    pub command_timeout: Option<Duration>,
+    pub session_timeout: Option<Duration>,
+    pub max_size: Option<u64>,
+    pub max_connections: Option<usize>,
+    pub handler_delay: Option<Duration>,
+    pub drain: bool,
+    pub quiet: bool,
+    pub mint: Option<String>,
+}
+
+impl Args {
+    /// `None` when help was asked for.
+    pub fn parse(args: impl Iterator<Item = String>) -> Result<Option<Args>, String> {
+        let mut args = args;
+        let mut found = Args {
+            domain: String::new(),
+            store: StoreArg::Memory,
+            ehlo: String::new(),
+            keys: None,
+            listen: Vec::new(),
+            tls: None,
+            tls_ca: None,
+            bind: None,
+            relay: None,
+            dns: None,
+            smtp_port: None,
+            allow_loopback: false,
+            retry: None,
+            give_up: None,
+            delay_after: None,
+            command_timeout: None,
+            session_timeout: None,
+            max_size: None,
+            max_connections: None,
+            handler_delay: None,
+            drain: false,
+            quiet: false,
+            mint: None,
+        };
+        let mut store = None;
+        while let Some(flag) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{flag}: its value is missing"));
+            match flag.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--domain" => found.domain = value()?,
+                "--store" => store = Some(parse_store(&value()?)?),
+                "--ehlo" => found.ehlo = value()?,
+                "--keys" => found.keys = Some(value()?.into()),
+                "--listen" => found.listen.push(value()?),
+                "--tls" => found.tls = Some((value()?.into(), value()?.into())),
+                "--tls-ca" => found.tls_ca = Some(value()?.into()),
+                "--bind" => found.bind = Some(parse(&flag, &value()?, "an IP address")?),
+                "--relay" => found.relay = Some(value()?),
+                "--dns" => found.dns = Some(parse(&flag, &value()?, "an address and port")?),
+                "--smtp-port" => found.smtp_port = Some(parse(&flag, &value()?, "a port")?),
+                "--allow-loopback" => found.allow_loopback = true,
+                "--retry" => found.retry = Some(times(&flag, &value()?)?),
+                "--give-up" => found.give_up = Some(time(&flag, &value()?)?),
+                "--delay-after" => found.delay_after = Some(times(&flag, &value()?)?),
+                "--command-timeout" => found.command_timeout = Some(time(&flag, &value()?)?),
+                "--session-timeout" => found.session_timeout = Some(time(&flag, &value()?)?),
+                "--max-size" => found.max_size = Some(parse(&flag, &value()?, "a number of octets")?),
+                "--max-connections" => found.max_connections = Some(parse(&flag, &value()?, "a number")?),
+                "--handler-delay" => found.handler_delay = Some(time(&flag, &value()?)?),
+                "--drain" => found.drain = true,
+                "--quiet" => found.quiet = true,
+                "--mint" => found.mint = Some(value()?),
+                "--lmtp" | "--dashboard" | "--check" => return Err(format!("{flag}: not in this version")),
+                _ => return Err(format!("{flag}: there is no such flag")),
+            }
+        }
+        if found.domain.is_empty() {
+            return Err("--domain: missing; name the return-path domain".into());
+        }
+        found.store = store.ok_or("--store: missing; for example sqlite:mail.db, or memory")?;
+        if found.ehlo.is_empty() {
+            found.ehlo = format!("mail.{}", found.domain);
+        }
+        Ok(Some(found))
+    }
+}
+
+fn parse_store(text: &str) -> Result<StoreArg, String> {
+    match text.split_once(':') {
+        _ if text == "memory" => Ok(StoreArg::Memory),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(StoreArg::Sqlite(path.into())),
+        Some(("postgres" | "postgresql", _)) => {
+            Err("--store: postgres needs the feature `postgres`, which is not compiled in".into())
+        }
+        _ => Err(format!("--store: {text:?} is neither sqlite:FILE nor memory")),
+    }
+}
+
+fn parse<T: std::str::FromStr>(flag: &str, text: &str, what: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{flag}: {text:?} is not {what}"))
+}
+
+fn times(flag: &str, text: &str) -> Result<Vec<Duration>, String> {
+    text.split(',').map(|part| time(flag, part)).collect()
+}
+
+fn time(flag: &str, text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(format!("{flag}: {text:?} is not a time such as 500ms, 5s, 10m, 4h or 2d")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("{flag}: {text:?} is not a time such as 5s"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{flag}: {text:?} is too long"))
+}

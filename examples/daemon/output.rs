@@ -1,0 +1,164 @@
+//! Standard output: one event a line, flushed; and the handler that prints.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use returnpath::event::{EventKind, Origin};
+use returnpath::{Bounce, DeliveryId, Event, Failure, FailureHandler, HandlerError, HandlerResult, async_trait};
+use serde_json::Value;
+use tokio::sync::{Notify, oneshot};
+
+/// A thread that writes, so that a slow reader of our output holds up no task.
+#[derive(Clone)]
+pub struct Output {
+    lines: Sender<Line>,
+}
+
+enum Line {
+    /// To be written and flushed.
+    Text(String, Option<oneshot::Sender<()>>),
+    /// Everything before is flushed.
+    End(Sender<()>),
+}
+
+impl Output {
+    pub fn start() -> Output {
+        let (lines, receiver) = channel();
+        std::thread::spawn(move || write(receiver));
+        Output { lines }
+    }
+
+    pub fn line(&self, value: &Value) {
+        self.text(&value.to_string());
+    }
+
+    pub fn text(&self, text: &str) {
+        let _ = self.lines.send(Line::Text(text.to_owned(), None));
+    }
+
+    /// Waits until the lines are with the reader: only then is an event done.
+    async fn written(&self, text: String) -> HandlerResult {
+        let (done, written) = oneshot::channel();
+        let _ = self.lines.send(Line::Text(text, Some(done)));
+        written.await.map_err(|_| HandlerError::message("standard output is closed"))
+    }
+
+    /// Waits until everything is written.
+    pub fn end(&self) {
+        let (done, ended) = channel();
+        let _ = self.lines.send(Line::End(done));
+        let _ = ended.recv();
+    }
+}
+
+fn write(lines: Receiver<Line>) {
+    let mut output = std::io::stdout().lock();
+    for line in lines {
+        match line {
+            Line::Text(text, done) => {
+                if writeln!(output, "{text}").and_then(|()| output.flush()).is_err() {
+                    // Nobody reads any more. Whoever waits for this line hears an error, and the event stays.
+                    return;
+                }
+                if let Some(done) = done {
+                    let _ = done.send(());
+                }
+            }
+            Line::End(done) => {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// The handler.
+pub struct Printer {
+    output: Output,
+    delay: Option<Duration>,
+    started: returnpath::Timestamp,
+    /// Deliveries of this run whose `queued` line is printed and whose end is not.
+    announced: Mutex<HashSet<DeliveryId>>,
+    news: Notify,
+}
+
+impl Printer {
+    pub fn new(output: Output, delay: Option<Duration>) -> Printer {
+        Printer {
+            output,
+            delay,
+            started: std::time::SystemTime::now().into(),
+            announced: Mutex::default(),
+            news: Notify::new(),
+        }
+    }
+
+    /// The `queued` lines of these are printed.
+    pub fn announced(&self, deliveries: impl Iterator<Item = DeliveryId>) {
+        self.announced.lock().expect("no panic while it is held").extend(deliveries);
+        self.news.notify_waiters();
+    }
+
+    /// An event of our own conversation comes after its `queued` line, which `send` may still be on its way to print.
+    async fn wait_for_queued(&self, event: &Event) {
+        let Some(delivery) = event.delivery() else { return };
+        if event.origin() != Origin::Conversation || delivery.issued_at() < self.started {
+            return;
+        }
+        loop {
+            let news = self.news.notified();
+            {
+                let mut announced = self.announced.lock().expect("no panic while it is held");
+                let ends = !matches!(event.kind(), EventKind::Delay | EventKind::Uncertain);
+                if announced.contains(&delivery) {
+                    if ends {
+                        announced.remove(&delivery);
+                    }
+                    return;
+                }
+            }
+            if tokio::time::timeout(QUEUED_LINE, news).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn print(&self, events: &[Event]) -> HandlerResult {
+        if let Some(delay) = self.delay {
+            tokio::time::sleep(delay).await;
+        }
+        let mut text = String::new();
+        for event in events {
+            self.wait_for_queued(event).await;
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&event.to_json().to_string());
+        }
+        self.output.written(text).await
+    }
+}
+
+#[async_trait]
+impl FailureHandler for Printer {
+    async fn on_fail(&self, failure: &Failure) -> HandlerResult {
+        self.print(&[Event::clone(failure)]).await
+    }
+
+    async fn on_bounce(&self, bounce: &Bounce) -> HandlerResult {
+        self.print(&[Event::clone(bounce)]).await
+    }
+
+    fn batch(&self) -> usize {
+        if self.delay.is_some() { 1 } else { 256 }
+    }
+
+    async fn on_events(&self, events: &[Event]) -> HandlerResult {
+        self.print(events).await
+    }
+}
+
+/// A `queued` line is printed once `send` returns; longer than this it has failed.
+const QUEUED_LINE: Duration = Duration::from_secs(5);
