@@ -32,7 +32,7 @@ pub struct ListenerBuilder {
 
 impl ListenerBuilder {
     pub(crate) fn new(instance: Arc<Instance>) -> ListenerBuilder {
-        let reception = ReceptionConfig::new(instance.config.ehlo.clone());
+        let reception = ReceptionConfig { hostname: instance.config.ehlo.clone(), ..ReceptionConfig::default() };
         ListenerBuilder {
             instance,
             reception,

@@ -274,7 +274,7 @@ impl Mailer {
 
     /// Counts and pages.
     pub fn reports(&self) -> Reports {
-        Reports::new(self.instance().store.clone(), self.instance().clock.clone())
+        Reports::new(self.instance().store.clone())
     }
 
     /// Waits until nothing is queued and every event was taken by the handler (or is a dead letter).
