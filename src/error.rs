@@ -67,6 +67,16 @@ impl Error {
         self.0.kind == Kind::Network
     }
 
+    /// The name of the setting or of the part of the message that is wrong, if the text begins with one.
+    pub fn field(&self) -> Option<&str> {
+        if !matches!(self.0.kind, Kind::Config | Kind::Message | Kind::Conflict) {
+            return None;
+        }
+        let (field, _) = self.0.text.split_once(": ")?;
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        (!field.is_empty() && field.chars().all(name)).then_some(field)
+    }
+
     /// The mailer was shut down.
     pub fn is_closed(&self) -> bool {
         self.0.kind == Kind::Closed
@@ -97,21 +107,9 @@ impl From<std::convert::Infallible> for Error {
     }
 }
 
-impl From<crate::message::InvalidMessage> for Error {
-    fn from(error: crate::message::InvalidMessage) -> Error {
-        Error::caused(Kind::Message, error.to_string(), error)
-    }
-}
-
-impl From<crate::address::InvalidAddress> for Error {
-    fn from(error: crate::address::InvalidAddress) -> Error {
-        Error::caused(Kind::Message, error.to_string(), error)
-    }
-}
-
-impl From<crate::tag::TagTooLong> for Error {
-    fn from(error: crate::tag::TagTooLong) -> Error {
-        Error::caused(Kind::Message, error.to_string(), error)
+impl From<crate::return_path::KeyringError> for Error {
+    fn from(error: crate::return_path::KeyringError) -> Error {
+        Error::caused(Kind::Config, format!("keyring: {error}"), error)
     }
 }
 
@@ -122,6 +120,6 @@ impl From<crate::store::StoreError> for Error {
             StoreError::Closed => Kind::Closed,
             _ => Kind::Storage,
         };
-        Error::new(kind, error.to_string())
+        Error::caused(kind, error.to_string(), error)
     }
 }

@@ -33,7 +33,7 @@ impl Gate for Instance {
         }
         let forms = self.forms.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((local, domain)) = path.rsplit_once('@')
-            && domain_to_ascii(domain).is_ok_and(|domain| forms.has_domain(&domain))
+            && domain_to_ascii(domain).is_ok_and(|domain| forms.of_domain(&domain, self.clock.now()).next().is_some())
         {
             for (name, role) in [
                 ("postmaster", Role::Postmaster),

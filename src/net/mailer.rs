@@ -65,7 +65,8 @@ impl Mailer {
         let config = checked.config;
         let clock = config.clock.clone();
         let now = clock.now();
-        let domains = ReturnDomains::new(&checked.domain, &checked.further_domains, &checked.layout)?;
+        let domains = ReturnDomains::new(&checked.domain, &checked.further_domains, &checked.layout)
+            .map_err(|wrong| Error::new(Kind::Config, wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         let roots = match &checked.tls_roots {
             Some(path) => {
                 Some(certificates(path).map_err(|why| Error::new(Kind::Config, format!("tls_roots: {why}")))?)
@@ -350,7 +351,7 @@ impl Instance {
         let own = self.domains.forms();
         self.store.record_forms(own.iter().map(|form| form.to_stored(now)).collect()).await?;
         let stored = self.store.forms().await?;
-        let forms = Forms::from_stored(&stored, self.config.honour_for);
+        let forms = Forms::new(own, &stored, self.config.honour_for);
         *self.forms.write().unwrap_or_else(PoisonError::into_inner) = forms;
         Ok(())
     }
@@ -394,12 +395,12 @@ async fn open_store(location: &StoreLocation) -> Result<Arc<dyn Store>, Error> {
 /// The ring that was given, checked against what the store knows; else the one in the store, made at the first start.
 async fn open_keyring(store: &dyn Store, given: Option<Keyring>, now: Timestamp) -> Result<Keyring, Error> {
     let known = store.keys().await?;
-    let (keyring, in_store) = match given {
+    let (mut keyring, in_store) = match given {
         Some(keyring) => (keyring, false),
         None if known.is_empty() => (Keyring::generate(), true),
         None => (Keyring::from_stored(&known)?, true),
     };
-    keyring.check_against(&known)?;
+    keyring.reconcile(&known)?;
     store.save_keys(keyring.to_stored(in_store, now)).await?;
     Ok(keyring)
 }

@@ -9,6 +9,9 @@ use super::seal::Keys;
 use super::token::{Token, VeiledTag};
 use crate::id::DeliveryId;
 
+/// The header field that carries the mark of one delivery, in front of the content that all recipients share.
+pub(crate) const MARK_FIELD: &str = "X-Delivery-Mark";
+
 /// The mark of a delivery under this key.
 pub(crate) fn encode(keys: &Keys, key: u8, delivery: DeliveryId) -> String {
     let seal = keys.seal_mark(Token::header(key), delivery);

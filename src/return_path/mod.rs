@@ -18,6 +18,7 @@ mod wrappers;
 pub(crate) use domains::ReturnDomains;
 pub(crate) use form::{Form, Forms};
 pub use form::{InvalidLayout, Layout, TagPlacement};
+pub(crate) use mark::MARK_FIELD;
 pub use keyring::{Fingerprint, KeyInfo, KeyState, Keyring, KeyringError};
 pub(crate) use open::{MintError, Refusal, Returned};
 
