@@ -107,6 +107,24 @@ impl From<std::convert::Infallible> for Error {
     }
 }
 
+impl From<crate::message::InvalidMessage> for Error {
+    fn from(error: crate::message::InvalidMessage) -> Error {
+        Error::caused(Kind::Message, error.to_string(), error)
+    }
+}
+
+impl From<crate::address::InvalidAddress> for Error {
+    fn from(error: crate::address::InvalidAddress) -> Error {
+        Error::caused(Kind::Message, error.to_string(), error)
+    }
+}
+
+impl From<crate::tag::TagTooLong> for Error {
+    fn from(error: crate::tag::TagTooLong) -> Error {
+        Error::caused(Kind::Message, error.to_string(), error)
+    }
+}
+
 impl From<crate::return_path::KeyringError> for Error {
     fn from(error: crate::return_path::KeyringError) -> Error {
         Error::caused(Kind::Config, format!("keyring: {error}"), error)

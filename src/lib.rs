@@ -111,6 +111,9 @@ mod net;
 pub mod manual;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use address::{Address, InvalidAddress};
 pub use analysis::{Analysis, analyse};
@@ -119,7 +122,7 @@ pub use envelope::Envelope;
 pub use error::Error;
 pub use event::{Bounce, Event, Failure, FailureHandler, HandlerError, HandlerResult};
 pub use id::{DeliveryId, EventId, InvalidId, MessageId};
-pub use message::Message;
+pub use message::{Message, MessageBuilder};
 pub use net::{Listener, ListenerBuilder, Mailer, MailerBuilder, Queued, Receipt, Reception, Smarthost, StoreLocation};
 pub use return_path::Keyring;
 pub use schedule::UncertainPolicy;

@@ -86,10 +86,12 @@ pub struct Printer {
 
 impl Printer {
     pub fn new(output: Output, delay: Option<Duration>) -> Printer {
+        #[allow(clippy::disallowed_methods, reason = "this is the application: it asks for the time")]
+        let started = std::time::SystemTime::now().into();
         Printer {
             output,
             delay,
-            started: std::time::SystemTime::now().into(),
+            started,
             announced: Mutex::default(),
             news: Notify::new(),
         }

@@ -95,7 +95,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     table::print(&told);
     println!("\nA forged return path was answered: {refused}");
 
-    let page = mailer.reports().html(Timestamp::EPOCH..Timestamp::MAX).await?;
+    #[allow(clippy::disallowed_methods, reason = "this is the application: it asks for the time")]
+    let now = Timestamp::from(std::time::SystemTime::now());
+    let page = mailer.reports().html(Timestamp::EPOCH..Timestamp::MAX, now).await?;
     let path = std::env::temp_dir().join(format!("returnpath-demo-{}.html", std::process::id()));
     std::fs::write(&path, page)?;
     println!("The report for people: {}", path.display());

@@ -13,7 +13,6 @@ macro_rules! pages {
 
 pages! {
     flow: "flow.md";
-    store: "store.md";
     events: "events.md";
     defaults: "defaults.md";
     security: "security.md";

@@ -114,9 +114,14 @@ impl Message {
         &self.options.recipients
     }
 
+    /// Octets of the content, but for the few fields that are added at sending.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The domain of the author, by which the return-path domain is chosen.
-    pub(crate) fn from_domain(&self) -> Option<&str> {
-        Some(&self.from_domain)
+    pub(crate) fn from_domain(&self) -> &str {
+        &self.from_domain
     }
 
     /// A hash over everything that was given, for the idempotency key.

@@ -440,13 +440,7 @@ impl Default for Config {
             plan: Plan::default(),
             ready: ReadyLimits::default(),
             retention: Retention { journal: DAY * 90, events: DAY * 400, raw: DAY * 30 },
-            dispatch: DispatchConfig {
-                time_limit: Duration::from_secs(60),
-                first_wait: Duration::from_secs(1),
-                max_wait: Duration::from_secs(3600),
-                // With waits doubling from a second to an hour: a bit over a day.
-                max_attempts: 36,
-            },
+            dispatch: DispatchConfig::default(),
             session: SessionConfig {
                 command_timeout: Duration::from_secs(300),
                 data_timeout: Duration::from_secs(180),

@@ -173,7 +173,7 @@ impl Mailer {
                     continue;
                 }
             };
-            bytes += message.approximate_size();
+            bytes += message.size();
             batch.push(message);
             waiting.push(results.len());
             results.push(None);
@@ -266,6 +266,11 @@ impl Mailer {
     pub fn accepts(&self, recipient: &str) -> bool {
         use crate::listener::{Admission, Gate};
         !matches!(self.instance().admit(recipient), Admission::Refused(_))
+    }
+
+    /// The return-path domain of messages for which no other one is chosen.
+    pub fn return_domain(&self) -> &str {
+        &self.instance().domains.first().domain
     }
 
     /// The stored events: replay, dead letters.

@@ -68,7 +68,7 @@ async fn open_steps(opening: &Opening<'_>, stage: &mut Stage) -> Result<Opened, 
     let mut client = Client::new(Stream::Plain(stream), opening.command_timeout);
 
     *stage = Stage::Banner;
-    let greeting = client.greeting().await.map_err(|what| at(Stage::Banner, what))?;
+    let greeting = client.greeting().await.map_err(at(Stage::Banner))?;
     if greeting.code != 220 {
         return Err(Seen::reply(Stage::Banner, greeting));
     }
@@ -110,17 +110,8 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpS
     socket.connect(address).await
 }
 
-fn at(stage: Stage, what: Answer) -> Seen {
-    match what {
-        Answer::Reply(reply) => Seen::reply(stage, reply),
-        Answer::Trouble(trouble) => Seen::trouble(stage, trouble),
-    }
-}
-
-/// A step's answer that is not the one wanted.
-enum Answer {
-    Reply(Reply),
-    Trouble(Trouble),
+fn at(stage: Stage) -> impl Fn(Trouble) -> Seen {
+    move |trouble| Seen::trouble(stage, trouble)
 }
 
 /// mail-send's client over a tapped stream.
@@ -134,12 +125,12 @@ impl Client {
         Client { smtp: SmtpClient { stream: Tap { stream, heard: Vec::new(), closed: false }, timeout }, ehlo: None }
     }
 
-    async fn greeting(&mut self) -> Result<Reply, Answer> {
+    async fn greeting(&mut self) -> Result<Reply, Trouble> {
         let timeout = self.smtp.timeout;
         let read = tokio::time::timeout(timeout, self.smtp.read()).await;
         match read {
             Ok(result) => self.heard(result.map(drop)),
-            Err(_) => Err(Answer::Trouble(Trouble::TimedOut)),
+            Err(_) => Err(Trouble::TimedOut),
         }
     }
 
@@ -155,18 +146,18 @@ impl Client {
                 return Ok(extensions);
             }
             Err(error) => match self.heard(Err(error)) {
-                Ok(reply) | Err(Answer::Reply(reply)) if matches!(reply.code, 500 | 502 | 504) => {}
-                Ok(reply) | Err(Answer::Reply(reply)) => return Err(Seen::reply(Stage::Ehlo, reply)),
-                Err(Answer::Trouble(trouble)) => return Err(Seen::trouble(Stage::Ehlo, trouble)),
+                Ok(reply) if matches!(reply.code, 500 | 502 | 504) => {}
+                Ok(reply) => return Err(Seen::reply(Stage::Ehlo, reply)),
+                Err(trouble) => return Err(Seen::trouble(Stage::Ehlo, trouble)),
             },
         }
-        let reply = self.command(&format!("HELO {name}\r\n")).await.map_err(|what| at(Stage::Ehlo, what))?;
+        let reply = self.command(&format!("HELO {name}\r\n")).await.map_err(at(Stage::Ehlo))?;
         self.ehlo = None;
         if reply.code == 250 { Ok(Extensions::default()) } else { Err(Seen::reply(Stage::Ehlo, reply)) }
     }
 
     async fn start_tls(mut self, connector: &TlsConnector, host: &str) -> Result<Client, Seen> {
-        let reply = self.command("STARTTLS\r\n").await.map_err(|what| at(Stage::Starttls, what))?;
+        let reply = self.command("STARTTLS\r\n").await.map_err(at(Stage::Starttls))?;
         if reply.code != 220 {
             return Err(Seen::reply(Stage::Starttls, reply));
         }
@@ -199,19 +190,19 @@ impl Client {
             )),
             Err(error) => match self.heard(Err(error)) {
                 Ok(reply) => Err(Seen::reply(Stage::Auth, reply)),
-                Err(what) => Err(at(Stage::Auth, what)),
+                Err(trouble) => Err(Seen::trouble(Stage::Auth, trouble)),
             },
         }
     }
 
-    async fn command(&mut self, line: &str) -> Result<Reply, Answer> {
+    async fn command(&mut self, line: &str) -> Result<Reply, Trouble> {
         self.smtp.stream.heard.clear();
         let result = self.smtp.cmd(line).await;
         self.heard(result.map(drop))
     }
 
     /// The last reply as it was heard; else what went wrong.
-    fn heard(&mut self, result: mail_send::Result<()>) -> Result<Reply, Answer> {
+    fn heard(&mut self, result: mail_send::Result<()>) -> Result<Reply, Trouble> {
         let heard = std::mem::take(&mut self.smtp.stream.heard);
         let mut parser = ReplyParser::default();
         let mut last = None;
@@ -220,7 +211,7 @@ impl Client {
             match parser.next(&mut rest) {
                 Ok(Some(reply)) => last = Some(reply),
                 Ok(None) => break,
-                Err(error) => return Err(Answer::Trouble(Trouble::OutOfStep(error.to_string()))),
+                Err(error) => return Err(Trouble::OutOfStep(error.to_string())),
             }
         }
         let trouble = match (result, last) {
@@ -231,12 +222,12 @@ impl Client {
             (Err(error), None) => Trouble::OutOfStep(error.to_string()),
             (Ok(()), None) => Trouble::OutOfStep("no whole reply was heard".into()),
         };
-        Err(Answer::Trouble(trouble))
+        Err(trouble)
     }
 
     /// Checks that nothing was said beyond the reply that was asked for.
     fn in_step(&mut self, stage: Stage) -> Result<(), Seen> {
-        self.heard(Ok(())).map(drop).map_err(|what| at(stage, what))
+        self.heard(Ok(())).map(drop).map_err(at(stage))
     }
 
     /// The stream, once nothing that was read is left over.

@@ -88,9 +88,14 @@ impl ReturnDomains {
             }
             match domain.split_once('.') {
                 Some((_, above)) => domain = above,
-                None => return Ok(&self.forms[0]),
+                None => return Ok(self.first()),
             }
         }
+    }
+
+    /// The one that is taken where nothing else is said.
+    pub(crate) fn first(&self) -> &Form {
+        &self.forms[0]
     }
 
     /// All of them, the first one first.

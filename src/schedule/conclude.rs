@@ -250,7 +250,7 @@ fn uncertain_verdict(mut last: LastAttempt) -> LastAttempt {
 }
 
 /// A verdict of this instance's own.
-pub(crate) fn local_verdict(outcome: Outcome, reason: Reason, rule: &str, text: &str) -> Verdict {
+fn local_verdict(outcome: Outcome, reason: Reason, rule: &str, text: &str) -> Verdict {
     Verdict {
         outcome,
         address: AddressState::NoStatement,

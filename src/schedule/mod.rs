@@ -8,5 +8,5 @@ mod ready;
 
 pub use backoff::UncertainPolicy;
 pub(crate) use backoff::{Backoff, Plan};
-pub(crate) use conclude::{Attempt, Seen, What, conclude, expired_unattempted, local_verdict, uncertain_after_crash};
+pub(crate) use conclude::{Attempt, Seen, conclude, expired_unattempted, uncertain_after_crash};
 pub(crate) use ready::{Ready, ReadyLimits, Waiting};
