@@ -235,3 +235,161 @@ const MAGIC: &str = "returnpath-keyring";
 const VERSION: &str = "1";
 /// 64 keys have 9 KiB; what is far beyond is another kind of file.
 const MAX_BYTES: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn ring() -> Keyring {
+        let mut ring = Keyring::generate();
+        ring.rotate(NOON).unwrap();
+        ring
+    }
+
+    fn same(one: &Keyring, other: &Keyring) -> bool {
+        one.to_bytes() == other.to_bytes()
+    }
+
+    #[test]
+    fn a_ring_reads_back_from_its_bytes_with_comments_and_blank_lines() {
+        let ring = ring();
+        assert!(same(&Keyring::from_bytes(ring.to_bytes()).unwrap(), &ring));
+        let edited = format(&ring).replace("returnpath-keyring 1\n", "\n  # mine\n  returnpath-keyring 1  \n\n");
+        let edited = edited.replace('\n', "\r\n");
+        assert!(same(&Keyring::from_bytes(edited).unwrap(), &ring));
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_and_no_secret_is_shown() {
+        let text = format(&ring());
+        let second = text.lines().last().unwrap().to_owned();
+        let words: Vec<&str> = second.split(' ').collect();
+        let with = |at: usize, word: &str| {
+            let mut words = words.clone();
+            words[at] = word;
+            text.replace(&second, &words.join(" "))
+        };
+        let flipped =
+            if words[4].starts_with('0') { words[4].replacen('0', "1", 1) } else { format!("0{}", &words[4][1..]) };
+        for (text, expected) in [
+            (with(1, "64"), "line 5: the id is not 0 to 63"),
+            (with(1, "-1"), "line 5: the id is not 0 to 63"),
+            (with(1, "0"), "line 5: the id stands in an earlier line"),
+            (with(2, "minting"), "line 5: the state is not"),
+            (with(3, "yesterday"), "line 5: the time is neither"),
+            (with(4, &words[4][1..]), "line 5: the secret has not 64"),
+            (with(4, &flipped), "line 5: the secret does not fit its fingerprint"),
+            (with(5, &words[4][..32]), "line 5: the secret does not fit its fingerprint"),
+            (with(5, ""), "line 5: expected `key ID STATE"),
+            (text.replace(&second, "[keys]"), "line 5: expected `key ID STATE"),
+            (text.lines().take(3).collect::<Vec<_>>().join("\n"), "holds no key"),
+            (text.replace("keyring 1", "keyring 2"), "format 2 is newer"),
+        ] {
+            let error = parse("key file ring", text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("key file ring") && error.contains(expected), "{error}");
+            assert!(!error.contains(&words[4][..16]), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_kind_of_file_is_named_as_such() {
+        for bytes in [
+            &b""[..],
+            b"# only a comment\n",
+            b"-----BEGIN PRIVATE KEY-----\n",
+            b"\x7fELF\xff\xfe",
+            b"returnpath-keyring\n",
+            b"returnpath-keyring one\n",
+            &[b'#'; MAX_BYTES as usize + 1],
+        ] {
+            let error = parse("key file ring", bytes).unwrap_err().to_string();
+            assert!(
+                error.contains("line 1: not a key file of returnpath") && error.contains("name another"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_is_made_once_and_read_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ring");
+        let made = Keyring::file_or_create(&path).unwrap();
+        assert!(same(&Keyring::file_or_create(&path).unwrap(), &made));
+        assert!(same(&Keyring::file(&path).unwrap(), &made));
+        let names = || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        assert_eq!(names(), ["ring"], "no draft is left behind");
+
+        let mut changed = made.clone();
+        changed.rotate(NOON).unwrap();
+        changed.save(&path).unwrap();
+        assert!(same(&Keyring::file(&path).unwrap(), &changed));
+        assert_eq!(names(), ["ring"]);
+    }
+
+    #[test]
+    fn of_many_that_make_the_file_at_once_all_have_the_same_ring() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ring");
+        let rings: Vec<Keyring> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| Keyring::file_or_create(&path).unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(rings.iter().all(|ring| same(ring, &rings[0])));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_or_no_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let text = Keyring::file(&missing).unwrap_err().to_string();
+        assert!(
+            text.contains(&missing.display().to_string()) && text.contains("does not exist; name the file"),
+            "{text}"
+        );
+        let text = Keyring::file(folder.path()).unwrap_err().to_string();
+        assert!(text.contains("is not a regular file"), "{text}");
+        let text = Keyring::file_or_create(missing.join("ring")).unwrap_err().to_string();
+        assert!(text.contains("cannot be made") && text.contains("folder must exist"), "{text}");
+        let text = ring().save(missing.join("ring")).unwrap_err().to_string();
+        assert!(text.contains("cannot be written"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_read_is_refused_and_ours_are_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ring");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let ring = Keyring::file_or_create(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        for open in [0o640, 0o604, 0o660, 0o644] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
+            let text = Keyring::file(&path).unwrap_err().to_string();
+            assert!(text.contains(&format!("its mode is 0{open:o}")) && text.contains("chmod 600"), "{text}");
+            assert!(Keyring::file_or_create(&path).is_err(), "nor is it made anew");
+        }
+        ring.save(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(same(&Keyring::file(&path).unwrap(), &ring));
+    }
+
+    #[test]
+    fn a_ring_of_a_file_opens_what_it_minted_before() {
+        use crate::return_path::{Form, Forms, Layout, TagPlacement};
+        let form = Form::new("b.example.org", Layout::default()).unwrap();
+        let forms = Forms::new([&form], &[], Duration::ZERO);
+        let id = crate::DeliveryId::from_u64(crate::id::IdSource::new(0, 0).next(NOON));
+        let before = ring();
+        let path = before.mint(&form, id, None, TagPlacement::Fit).unwrap();
+        let after = Keyring::from_bytes(before.to_bytes()).unwrap();
+        let returned = after.open(path.address().as_str(), &forms, Duration::from_secs(60), NOON).unwrap();
+        assert_eq!(returned.delivery(), id);
+    }
+}

@@ -13,7 +13,7 @@
 //!
 //! A return path is honoured for `honour_for` from the moment its delivery id was made, not a moment less as long as
 //! its key is not revoked by hand, and not a moment more. Making and opening paths is [`open`](super::open), the form
-//! of a key file is [`keyfile`](super::keyfile).
+//! of a key file is [`keyfile`](super::keyfile), and the ring in the store is [`stored`](super::stored).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +24,6 @@ use std::time::Duration;
 use super::keyfile;
 use super::seal::{self, Keys, Secret};
 use super::token::Token;
-use crate::store::StoredKey;
 use crate::time::Timestamp;
 
 /// The secrets behind the seals of return paths.
@@ -58,7 +57,7 @@ use crate::time::Timestamp;
 /// ```
 #[derive(Clone, Default)]
 pub struct Keyring {
-    keys: Arc<BTreeMap<u8, Key>>,
+    pub(super) keys: Arc<BTreeMap<u8, Key>>,
 }
 
 /// One key of the ring.
@@ -236,76 +235,6 @@ impl Keyring {
         }
     }
 
-    /// The ring as the store keeps it; an empty list is an empty ring.
-    pub(crate) fn from_stored(stored: &[StoredKey]) -> Result<Keyring, KeyringError> {
-        let mut ring = Keyring::default();
-        for stored in stored {
-            let state = stored_state(stored)?;
-            let id = stored.id;
-            if id > Token::MAX_KEY {
-                return Err(KeyringError(format!("store: key {id}: ids go from 0 to 63; the store is damaged")));
-            }
-            let Some(secret) = stored.secret else {
-                return Err(KeyringError(format!(
-                    "store: the secret of key {id} is not kept here; start with the key file that was used before"
-                )));
-            };
-            let key = Key::new(secret, state, Some(stored.since));
-            if key.fingerprint.0 != stored.fingerprint {
-                return Err(KeyringError(format!(
-                    "store: key {id}: the secret does not fit its fingerprint; the store is damaged, take a copy of it"
-                )));
-            }
-            ring.insert(id, key);
-        }
-        Ok(ring)
-    }
-
-    /// For the store. `with_secrets` where the ring lives there.
-    pub(crate) fn to_stored(&self, with_secrets: bool, now: Timestamp) -> Vec<StoredKey> {
-        let stored = |(&id, key): (&u8, &Key)| StoredKey {
-            id,
-            fingerprint: key.fingerprint.0,
-            secret: with_secrets.then_some(key.secret),
-            state: key.state.name().to_owned(),
-            since: key.since.unwrap_or(now),
-        };
-        self.keys.iter().map(stored).collect()
-    }
-
-    /// Compares a ring of the user's own with what the store knows of it, and takes over the later states. A ring that
-    /// lacks a key that may still be needed, or has another secret under an id, is refused with the ids.
-    pub(crate) fn reconcile(&mut self, stored: &[StoredKey]) -> Result<(), KeyringError> {
-        let (mut lacking, mut different) = (Vec::new(), Vec::new());
-        let mut merged = self.clone();
-        for stored in stored {
-            let state = stored_state(stored)?;
-            match Arc::make_mut(&mut merged.keys).get_mut(&stored.id) {
-                Some(key) if key.fingerprint.0 == stored.fingerprint => key.merge(state, Some(stored.since)),
-                Some(_) => different.push(stored.id),
-                None if state == KeyState::Revoked => {}
-                None => lacking.push(stored.id),
-            }
-        }
-        refuse_foreign(&lacking, &different)?;
-        *self = merged;
-        Ok(())
-    }
-
-    /// Takes over what a reloaded ring has: new keys, and later states. It must have every key of this ring that is not
-    /// revoked, with the same secret; otherwise nothing is changed and the ids are named.
-    pub(crate) fn merge(&mut self, reloaded: &Keyring) -> Result<(), KeyringError> {
-        let mut merged = reloaded.clone();
-        merged.reconcile(&self.to_stored_known())?;
-        for (&id, key) in self.keys.iter() {
-            if !merged.keys.contains_key(&id) {
-                merged.insert(id, key.clone());
-            }
-        }
-        *self = merged;
-        Ok(())
-    }
-
     /// The key under this id, unless it is revoked.
     pub(crate) fn opening(&self, id: u8) -> Option<&Key> {
         self.keys.get(&id).filter(|key| key.state != KeyState::Revoked)
@@ -333,11 +262,6 @@ impl Keyring {
         self.entries().filter(|(_, key)| key.state == KeyState::Mint)
     }
 
-    /// As [`Keyring::to_stored`], an unknown time standing for the latest of all, so that any known one wins.
-    fn to_stored_known(&self) -> Vec<StoredKey> {
-        self.to_stored(false, Timestamp::MAX)
-    }
-
     fn ids(&self) -> String {
         list(&self.keys.keys().copied().collect::<Vec<_>>())
     }
@@ -363,8 +287,7 @@ impl Key {
     }
 
     /// Takes the later of two states, and of one state the earlier known time.
-    fn merge(&mut self, state: KeyState, since: Option<Timestamp>) {
-        let since = since.filter(|since| *since != Timestamp::MAX);
+    pub(crate) fn merge(&mut self, state: KeyState, since: Option<Timestamp>) {
         if state > self.state {
             (self.state, self.since) = (state, since);
         } else if state == self.state {
@@ -416,37 +339,95 @@ fn new_secret() -> Secret {
     secret
 }
 
-fn stored_state(stored: &StoredKey) -> Result<KeyState, KeyringError> {
-    KeyState::from_name(&stored.state).ok_or_else(|| {
-        KeyringError(format!(
-            "store: key {}: unknown state {:?}; it was written by a newer version of this crate, use that one",
-            stored.id, stored.state
-        ))
-    })
-}
-
-fn refuse_foreign(lacking: &[u8], different: &[u8]) -> Result<(), KeyringError> {
-    if lacking.is_empty() && different.is_empty() {
-        return Ok(());
-    }
-    let mut problems = Vec::new();
-    if !lacking.is_empty() {
-        problems.push(format!("it lacks {}", list(lacking)));
-    }
-    if !different.is_empty() {
-        problems.push(format!("it has another secret under {}", list(different)));
-    }
-    Err(KeyringError(format!(
-        "key ring: this ring does not belong to this store: {}. Mail that is out could not come back; use the key file \
-         that was used before, or a store of its own for this ring",
-        problems.join(" and ")
-    )))
-}
-
-fn list(ids: &[u8]) -> String {
+pub(crate) fn list(ids: &[u8]) -> String {
     match ids {
         [] => "no key".into(),
         [id] => format!("key {id}"),
         ids => format!("keys {}", ids.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn states(ring: &Keyring) -> Vec<KeyState> {
+        ring.keys().map(|key| key.state).collect()
+    }
+
+    #[test]
+    fn states_only_go_forward_and_one_key_mints() {
+        use KeyState::*;
+        let mut ring = Keyring::generate();
+        let text = |error: KeyringError| error.to_string();
+        assert!(text(ring.advance(0, Retire, NOON).unwrap_err()).contains("key 0 is the only one that mints"));
+        assert!(text(ring.advance(0, Revoked, NOON).unwrap_err()).contains("the only one"));
+        assert!(text(ring.advance(7, Mint, NOON).unwrap_err()).contains("there is no key 7; it has key 0"));
+
+        assert_eq!(ring.rotate(NOON), Ok(1));
+        assert_eq!(states(&ring), [Mint, Accept]);
+        assert_eq!(ring.minter().unwrap().0, 0, "a key that is only accepted does not mint");
+        ring.advance(1, Mint, NOON + DAY).unwrap();
+        assert_eq!(states(&ring), [Retire, Mint]);
+        assert_eq!(ring.minter().unwrap().0, 1);
+        assert!(text(ring.advance(0, Mint, NOON).unwrap_err()).contains("cannot go back to `mint`"));
+        ring.advance(1, Mint, NOON + 2 * DAY).unwrap();
+        assert_eq!(ring.keys().nth(1).unwrap().since, Some(NOON + DAY), "the same state again is no change");
+        ring.advance(0, Revoked, NOON + 2 * DAY).unwrap();
+        assert!(ring.opening(0).is_none() && ring.opening(1).is_some());
+    }
+
+    #[test]
+    fn of_two_keys_that_mint_the_later_one_does() {
+        let mut ring = Keyring::default();
+        ring.insert(4, Key::new([4; 32], KeyState::Mint, None));
+        assert_eq!(ring.minter().unwrap().0, 4);
+        ring.insert(3, Key::new([3; 32], KeyState::Mint, Some(NOON)));
+        assert_eq!(ring.minter().unwrap().0, 3);
+        ring.insert(2, Key::new([2; 32], KeyState::Mint, Some(NOON + DAY)));
+        assert_eq!(ring.minter().unwrap().0, 2);
+    }
+
+    #[test]
+    fn a_retired_key_is_given_up_when_nothing_of_it_could_open() {
+        let mut ring = Keyring::generate();
+        ring.rotate(NOON).unwrap();
+        ring.advance(1, KeyState::Mint, NOON).unwrap();
+        let last = NOON + 90 * DAY + super::super::open::FUTURE_SKEW;
+        ring.revoke_outlived(90 * DAY, last);
+        assert_eq!(states(&ring), [KeyState::Retire, KeyState::Mint]);
+        ring.revoke_outlived(90 * DAY, last + Duration::from_millis(1));
+        assert_eq!(states(&ring), [KeyState::Revoked, KeyState::Mint], "the one that mints is never given up");
+    }
+
+    #[test]
+    fn an_id_is_used_once_and_the_end_is_said() {
+        let mut ring = Keyring::generate();
+        for id in 1..64 {
+            assert_eq!(ring.rotate(NOON), Ok(id));
+            ring.advance(id, KeyState::Mint, NOON).unwrap();
+            ring.advance(id - 1, KeyState::Revoked, NOON).unwrap();
+        }
+        assert!(ring.rotate(NOON).unwrap_err().to_string().contains("all 64 key ids are used up"));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let secret = [0xa5; 32];
+        let mut ring = Keyring::default();
+        ring.insert(5, Key::new(secret, KeyState::Mint, None));
+        let shown = format!("{ring:?} {ring:#?}").to_lowercase();
+        let fingerprint = ring.keys().next().unwrap().fingerprint.to_string();
+        assert!(shown.contains("mint") && shown.contains(&fingerprint), "{shown}");
+        assert!(!shown.contains("a5a5") && !shown.contains("165, 165"), "{shown}");
+    }
+
+    #[test]
+    fn new_rings_differ() {
+        let of = |ring: Keyring| ring.keys().next().unwrap().fingerprint;
+        assert_ne!(of(Keyring::generate()), of(Keyring::generate()));
     }
 }

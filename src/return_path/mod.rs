@@ -12,6 +12,7 @@ mod keyring;
 mod mark;
 mod open;
 mod seal;
+mod stored;
 mod token;
 mod wrappers;
 
