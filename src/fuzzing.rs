@@ -4,13 +4,14 @@
 //! again, and property tests in the rooms call the same functions with inputs that are more like the real thing.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use crate::Timestamp;
 use crate::listener::{Action, Admission, Gate, Reception, ReceptionConfig, Role};
 use crate::message::{Composed, Message, Stamp};
 use crate::net::clock::Clock;
-use crate::return_path::Refusal;
+use crate::return_path::{Form, Forms, Keyring, Layout, Refusal, TagPlacement};
 use crate::smtp::command::Command;
 use crate::smtp::data::{Data, DataFault, DataLimits, DataReceiver, Taken};
 use crate::smtp::line::{LineFramer, MAX_LINE};
@@ -206,17 +207,51 @@ impl Gate for Roles {
     }
 }
 
+/// The text of RCPT TO, and of a mark: what opens is what the same ring mints for that delivery, and stands in the text.
+pub fn return_path(input: &[u8]) {
+    // The ring before a key was changed, and after: the later one opens what the earlier one minted.
+    static RINGS: LazyLock<[Keyring; 2]> =
+        LazyLock::new(|| [Keyring::of_secrets(&[[1; 32]]), Keyring::of_secrets(&[[1; 32], [2; 32]])]);
+    static FORMS: LazyLock<[Form; 3]> = LazyLock::new(|| {
+        [("b.example.org", "b", ""), ("b.example.org", "b", "-"), ("b.test", "", "")].map(
+            |(domain, prefix, separator)| {
+                Form::new(domain, Layout::new(prefix, separator).expect("a layout")).expect("a domain")
+            },
+        )
+    });
+    static ACCEPTED: LazyLock<Forms> = LazyLock::new(|| Forms::new(&*FORMS, &[], Duration::ZERO));
+
+    let text = String::from_utf8_lossy(input);
+    let folded = text.to_ascii_lowercase();
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let ring = &RINGS[1];
+    if let Ok(returned) = ring.open(&text, &ACCEPTED, Duration::from_secs(90 * 86_400), now) {
+        let plain: String = folded.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+        let (delivery, tag) = (returned.delivery(), returned.tag());
+        let stands = RINGS.iter().flat_map(|ring| FORMS.iter().map(move |form| (ring, form))).any(|(ring, form)| {
+            let minted = ring.mint(form, delivery, tag, TagPlacement::Always).expect("it fits");
+            plain.contains(minted.address().local()) && plain.contains(&form.domain)
+        });
+        assert!(stands, "{text:?} opened as {returned:?}");
+    }
+    if let Some(delivery) = ring.open_mark(&text) {
+        let marks = RINGS.each_ref().map(|ring| ring.mark(delivery).expect("a key mints"));
+        assert!(marks.iter().any(|mark| folded.contains(mark)), "{text:?} opened as {delivery:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
 
     /// Each target by the name of its program and of the folder with its inputs.
-    const TARGETS: [(&str, fn(&[u8])); 4] = [
+    const TARGETS: [(&str, fn(&[u8])); 5] = [
         ("command", super::command),
         ("data", super::data),
         ("message", super::message),
         ("reception", super::reception),
+        ("return_path", super::return_path),
     ];
 
     #[test]

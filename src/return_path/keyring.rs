@@ -258,6 +258,17 @@ impl Keyring {
         free
     }
 
+    /// A ring of these secrets, the last of which mints: for tests that need the same paths each time.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_secrets(secrets: &[Secret]) -> Keyring {
+        let mut ring = Keyring::default();
+        for (id, secret) in (0..).zip(secrets) {
+            let last = usize::from(id) + 1 == secrets.len();
+            ring.insert(id, Key::new(*secret, if last { KeyState::Mint } else { KeyState::Retire }, None));
+        }
+        ring
+    }
+
     fn minting(&self) -> impl Iterator<Item = (u8, &Key)> {
         self.entries().filter(|(_, key)| key.state == KeyState::Mint)
     }
