@@ -13,6 +13,8 @@ mod mark;
 mod open;
 mod seal;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod token;
 mod wrappers;
 
@@ -21,7 +23,7 @@ pub(crate) use form::{Form, Forms};
 pub use form::{InvalidLayout, Layout, TagPlacement};
 pub(crate) use mark::MARK_FIELD;
 pub use keyring::{Fingerprint, KeyInfo, KeyState, Keyring, KeyringError};
-pub(crate) use open::{MintError, Refusal, Returned};
+pub(crate) use open::{Refusal, Returned};
 
 use crate::address::Address;
 

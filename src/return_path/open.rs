@@ -156,12 +156,6 @@ impl Keyring {
 }
 
 impl Returned {
-    /// For tests of what acts on the proof.
-    #[cfg(test)]
-    pub(crate) fn sample(delivery: DeliveryId, tag: Option<Tag>) -> Returned {
-        Returned { delivery, tag }
-    }
-
     pub(crate) fn delivery(&self) -> DeliveryId {
         self.delivery
     }
