@@ -5,6 +5,9 @@
 //! one is refused at RCPT, before any data. What the bytes are is in [`token`], what the seal is worth in [`seal`], what
 //! is forgiven on the way back in [`wrappers`].
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod benching;
 mod domains;
 mod form;
 mod keyfile;
