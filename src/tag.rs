@@ -113,7 +113,7 @@ impl Tag {
             (Kind::Integer, _) => self.integer().unwrap_or(0).to_string().into(),
             (Kind::Uuid, _) => Uuid::from_bytes(self.bytes).to_string().into(),
             (_, Some(text)) if !text.chars().any(char::is_control) => text.into(),
-            _ => self.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+            _ => hex(self.as_bytes()).into(),
         }
     }
 
@@ -202,35 +202,65 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// An integer as a JSON number, everything else as the text it is shown as.
+/// In JSON an integer is a number, a UUID and a text are strings, and bytes that are no text (which come from a return
+/// path alone, where nothing says what they were) are `{"hex": "00ff"}`. Each reads back as the tag that it was.
 impl Serialize for Tag {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (self.kind, self.as_i64()) {
-            (Kind::Integer, Some(value)) => serializer.serialize_i64(value),
-            _ => serializer.serialize_str(&self.shown()),
+        let (integer, text) = (self.kind == Kind::Integer, self.as_str());
+        match (self.as_i64(), self.as_u64(), text) {
+            (Some(value), _, _) if integer => serializer.serialize_i64(value),
+            (_, Some(value), _) if integer => serializer.serialize_u64(value),
+            (_, _, Some(text)) if self.kind != Kind::Uuid => serializer.serialize_str(text),
+            _ if self.kind == Kind::Uuid => serializer.serialize_str(&self.shown()),
+            _ => Written::Bytes { hex: hex(self.as_bytes()) }.serialize(serializer),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Tag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tag, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Given {
-            Signed(i64),
-            Unsigned(u64),
-            Text(String),
-        }
-        match Given::deserialize(deserializer)? {
-            Given::Signed(value) => Ok(value.into()),
-            Given::Unsigned(value) => Ok(value.into()),
-            Given::Text(text) => Tag::try_from(text).map_err(serde::de::Error::custom),
+        match Written::deserialize(deserializer)? {
+            Written::Signed(value) => Ok(value.into()),
+            Written::Unsigned(value) => Ok(value.into()),
+            // No text has more than 16 bytes, so a UUID is told by its length.
+            Written::Text(text) => match text.parse::<Uuid>() {
+                Ok(uuid) if text.len() > Tag::MAX => Ok(uuid.into()),
+                _ => Tag::try_from(text).map_err(serde::de::Error::custom),
+            },
+            Written::Bytes { hex } => {
+                let bytes =
+                    unhex(&hex).ok_or_else(|| serde::de::Error::custom("tag: not an even count of hex digits"))?;
+                Tag::from_bytes(&bytes).map_err(serde::de::Error::custom)
+            }
         }
     }
 }
 
+/// The forms of a tag in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Signed(i64),
+    Unsigned(u64),
+    Text(String),
+    Bytes { hex: String },
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(hex: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8));
+    bytes.collect::<Option<_>>().filter(|_| rest.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -256,6 +286,77 @@ mod tests {
             assert_eq!(tag.to_string(), shown);
             let back = Tag::from_stored(&tag.to_stored()).unwrap();
             assert_eq!((back, back.to_string()), (tag, shown.to_string()));
+        }
+    }
+
+    #[test]
+    fn json_reads_back_as_the_same_tag() {
+        for (tag, json) in [
+            (Tag::from(-17), "-17"),
+            (Tag::from(u64::MAX), "18446744073709551615"),
+            (Tag::try_from("17").unwrap(), "\"17\""),
+            (Tag::try_from("a\nb").unwrap(), "\"a\\nb\""),
+            (Tag::try_from("").unwrap(), "\"\""),
+            (Tag::from(Uuid::from_u128(1)), "\"00000000-0000-0000-0000-000000000001\""),
+            // 16 bytes that are a text, as a UUID may be by chance.
+            (Tag::from(Uuid::from_bytes(*b"0123456789abcdef")), "\"30313233-3435-3637-3839-616263646566\""),
+            (Tag::from_bytes(&[0, 255]).unwrap(), "{\"hex\":\"00ff\"}"),
+        ] {
+            assert_eq!(serde_json::to_string(&tag).unwrap(), json);
+            let back: Tag = serde_json::from_str(json).unwrap();
+            assert_eq!((back, back.to_string()), (tag, tag.to_string()), "{json}");
+        }
+        for json in ["\"seventeen letters\"", "{\"hex\":\"0\"}", "{\"hex\":\"zz\"}", "1.5", "null", "[]"] {
+            assert!(serde_json::from_str::<Tag>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_read_only_as_what_its_bytes_can_be() {
+        let text = Tag::try_from("order-17").unwrap();
+        assert_eq!((text.as_str(), text.as_uuid()), (Some("order-17"), None));
+        assert_eq!(Tag::try_from("").unwrap().as_i64(), None);
+        assert_eq!(Tag::from(u64::MAX).as_i64(), None);
+        assert_eq!(Tag::from(-1).as_u64(), None);
+        assert_eq!(Tag::from(i32::MIN).as_i64(), Some(i64::from(i32::MIN)));
+        let uuid = Uuid::from_u128(u128::MAX);
+        assert_eq!((Tag::from(uuid).as_uuid(), Tag::from(uuid).as_str()), (Some(uuid), None));
+        assert_eq!(Tag::from_bytes(&[0; 17]).unwrap_err().to_string().split(';').next(), Some("tag: 17 bytes"));
+    }
+
+    fn tags() -> impl Strategy<Value = Tag> {
+        prop_oneof![
+            any::<i64>().prop_map(Tag::from),
+            any::<u64>().prop_map(Tag::from),
+            any::<u128>().prop_map(|value| Tag::from(Uuid::from_u128(value))),
+            any::<String>().prop_filter_map("too long", |text| Tag::try_from(text).ok()),
+            proptest::collection::vec(any::<u8>(), 0..=16).prop_map(|bytes| Tag::from_bytes(&bytes).unwrap()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_tag_survives_the_store_json_and_the_return_path(tag in tags()) {
+            let stored = Tag::from_stored(&tag.to_stored()).unwrap();
+            assert_eq!((stored, stored.to_string()), (tag, tag.to_string()));
+            let json: Tag = serde_json::from_str(&serde_json::to_string(&tag).unwrap()).unwrap();
+            assert_eq!(json, tag);
+            let path = Tag::from_bytes(tag.as_bytes()).unwrap();
+            assert_eq!((path.as_i64(), path.as_u64(), path.as_uuid()), (tag.as_i64(), tag.as_u64(), tag.as_uuid()));
+            assert!(!tag.to_string().chars().any(char::is_control));
+        }
+
+        #[test]
+        fn any_integer_reads_back(signed: i64, unsigned: u64) {
+            assert_eq!(Tag::from(signed).as_i64(), Some(signed));
+            assert_eq!(Tag::from(unsigned).as_u64(), Some(unsigned));
+        }
+
+        #[test]
+        fn any_stored_bytes_are_read_without_a_panic(stored: Vec<u8>) {
+            if let Some(tag) = Tag::from_stored(&stored) {
+                assert_eq!(tag.to_stored(), stored);
+            }
         }
     }
 }
