@@ -45,6 +45,8 @@ impl Address {
     pub const MAX_LOCAL: usize = 64;
     /// The longest domain in octets (RFC 5321 §4.5.3.1.2).
     pub const MAX_DOMAIN: usize = 255;
+    /// The longest address in octets: a path has 256 with its angle brackets (RFC 5321 §4.5.3.1.3).
+    pub const MAX: usize = 254;
 
     /// What stands before the `@`, as it was given; quoted where it needs to be.
     pub fn local(&self) -> &str {
@@ -77,24 +79,45 @@ impl Address {
         let Some(inner) = text.strip_suffix('>') else {
             return Ok((None, text.parse()?));
         };
-        let refuse = |rule| InvalidAddress { text: text.into(), rule };
+        let refuse = |rule| InvalidAddress::new(text, rule);
         let open = inner.rfind('<').ok_or_else(|| refuse("a closing `>` without an opening `<`"))?;
         let name = inner[..open].trim();
         if name.chars().any(char::is_control) {
             return Err(refuse("the display name has a control character"));
         }
         let name = match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\\\"", "\"").replace("\\\\", "\\"),
+            Some(quoted) => unquote(quoted),
             None => name.to_string(),
         };
         Ok(((!name.is_empty()).then_some(name), inner[open + 1..].parse()?))
     }
 }
 
+impl InvalidAddress {
+    /// Shows the start of the text only: it may be anything, of any length.
+    fn new(text: &str, rule: &'static str) -> InvalidAddress {
+        InvalidAddress { text: text.chars().take(320).collect(), rule }
+    }
+}
+
+/// The content of a quoted string (RFC 5322 §3.2.4): each backslash stands for the character behind it.
+fn unquote(quoted: &str) -> String {
+    let mut text = String::with_capacity(quoted.len());
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        text.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    text
+}
+
 /// Checks a domain name and answers it in lower case as an A-label, without a final dot.
 ///
 /// The rule that is broken is named: it becomes part of an error that names the field.
 pub(crate) fn domain_to_ascii(domain: &str) -> Result<String, &'static str> {
+    // No valid name is longer in UTF-8: a character has at most four octets, and at least one as an A-label.
+    if domain.len() > 4 * Address::MAX_DOMAIN {
+        return Err("the domain is longer than 255 octets");
+    }
     let ascii = idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::URL)
         .map_err(|_| "the domain is not a valid internet name")?;
     let ascii = ascii.strip_suffix('.').unwrap_or(&ascii);
@@ -177,10 +200,13 @@ impl FromStr for Address {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Address, InvalidAddress> {
-        let refuse = |rule| InvalidAddress { text: text.chars().take(320).collect(), rule };
+        let refuse = |rule| InvalidAddress::new(text, rule);
         let at = text.rfind('@').ok_or_else(|| refuse("there is no `@`"))?;
         check_local(&text[..at]).map_err(refuse)?;
         let domain = check_domain(&text[at + 1..]).map_err(refuse)?;
+        if at + 1 + domain.len() > Address::MAX {
+            return Err(refuse("the address is longer than 254 octets"));
+        }
         Ok(Address { text: format!("{}@{domain}", &text[..at]).into(), at })
     }
 }
@@ -237,6 +263,8 @@ impl<'de> Deserialize<'de> for Address {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -266,10 +294,19 @@ mod tests {
             ("an n@example.net", "must be quoted"),
             ("ann@exa mple.net", "not a valid internet name"),
             ("ann@-a.example", "hyphen"),
-            ("ann@b>\r\nRCPT TO:<x@y", "not a valid internet name"),
+            ("ann@b>\r\nRCPT TO:<x@y", "must be quoted"),
+            ("ann@b>\r\nRCPT TO:<x", "not a valid internet name"),
             ("\"ann\r\n\"@example.net", "control character"),
             ("ann@[300.0.0.1]", "not an IP address"),
             ("a\0b@example.net", "must be quoted"),
+            ("", "no `@`"),
+            ("\"@example.net", "no closing quote"),
+            ("\"a\\\"@example.net", "ends in a backslash"),
+            ("\"a\"b\"@example.net", "a quote in its middle"),
+            ("ann@[192.0.2.1", "no closing `]`"),
+            ("ann@[IPv6:192.0.2.1]", "not an IP address"),
+            ("ann@a..example", "1 to 63 octets"),
+            ("ann@example.net..", "1 to 63 octets"),
         ] {
             let error = given.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(rule), "{given:?}: {error}");
@@ -277,10 +314,83 @@ mod tests {
     }
 
     #[test]
+    fn every_length_has_its_limit() {
+        let local = |n: usize| format!("{}@example.net", "a".repeat(n)).parse::<Address>();
+        assert!(local(64).is_ok());
+        assert!(local(65).unwrap_err().to_string().contains("longer than 64 octets"));
+        let label = |n: usize| format!("ann@{}.example", "a".repeat(n)).parse::<Address>();
+        assert!(label(63).is_ok() && label(64).is_err());
+        let domain =
+            |n: usize| format!("ann@{}", ["a.", "aa."][n % 2].repeat(n).trim_end_matches('.')).parse::<Address>();
+        assert!(domain(124).is_ok());
+        assert!(domain(126).unwrap_err().to_string().contains("longer than 254 octets"));
+        assert!(domain(130).unwrap_err().to_string().contains("the domain is longer than 255"));
+        let huge = format!("ann@{}", "ä".repeat(1 << 20)).parse::<Address>().unwrap_err().to_string();
+        assert!(huge.contains("longer than 255 octets") && huge.len() < 2_000);
+    }
+
+    #[test]
     fn a_display_name_is_taken_off() {
         let (name, address) = Address::parse_mailbox("\"News, daily\" <news@example.org>").unwrap();
         assert_eq!((name.as_deref(), address.as_str()), (Some("News, daily"), "news@example.org"));
         assert_eq!(Address::parse_mailbox("news@example.org").unwrap().0, None);
-        assert!(Address::parse_mailbox("A\r\nBcc: x@y.example <news@example.org>").is_err());
+        for (given, name) in [
+            ("News daily <news@example.org>", Some("News daily")),
+            ("<news@example.org>", None),
+            ("\"\" <news@example.org>", None),
+            ("  News<news@example.org> ", Some("News")),
+            ("\"a \\\"b\\\" \\\\\" <news@example.org>", Some("a \"b\" \\")),
+            ("a <b> <news@example.org>", Some("a <b>")),
+        ] {
+            let (found, address) = Address::parse_mailbox(given).unwrap();
+            assert_eq!((found.as_deref(), address.as_str()), (name, "news@example.org"), "{given}");
+        }
+        for given in
+            ["A\r\nBcc: x@y.example <news@example.org>", "news@example.org>", "<>", "News <news@example.org> x", ""]
+        {
+            assert!(Address::parse_mailbox(given).is_err(), "{given}");
+        }
+    }
+
+    /// Texts of the characters that matter in an address.
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[a-zA-Z0-9.@\"\\\\<>\\[\\]: \r\n\0ßéÉ。_-]{0,24}",
+            "[a-zé.+\"]{1,8}@[a-zA-ZßÉ0-9._-]{1,12}\\.example",
+        ]
+    }
+
+    /// An address can be written into a command line and a header field, and reads back as itself.
+    fn assert_safe(address: &Address) {
+        let text = address.as_str();
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(text.len() <= Address::MAX && address.local().len() <= Address::MAX_LOCAL);
+        assert!(address.local().starts_with('"') || !text.contains(['<', '>', ' ', ',', ';']), "{text:?}");
+        assert!(address.domain().is_ascii() && address.domain().to_ascii_lowercase() == address.domain());
+        assert_eq!(text.parse::<Address>().as_ref(), Ok(address));
+        let json = serde_json::to_string(address).unwrap();
+        assert_eq!(serde_json::from_str::<Address>(&json).unwrap(), *address);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_a_safe_address(text in texts()) {
+            if let Ok(address) = text.parse::<Address>() {
+                assert_safe(&address);
+                assert_eq!(address.needs_smtputf8(), !address.local().is_ascii());
+            }
+            if let Ok((name, address)) = Address::parse_mailbox(&text) {
+                assert_safe(&address);
+                assert!(!name.unwrap_or_default().chars().any(char::is_control));
+            }
+        }
+
+        #[test]
+        fn a_quoted_name_reads_back(name in "[^\\p{Cc}]{1,40}") {
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            let (found, _) = Address::parse_mailbox(&format!("\"{quoted}\" <news@example.org>")).unwrap();
+            assert_eq!(found, Some(name));
+        }
     }
 }
