@@ -15,7 +15,7 @@ use crate::return_path::{Form, Forms, Keyring, Layout, Refusal, TagPlacement};
 use crate::smtp::command::Command;
 use crate::smtp::data::{Data, DataFault, DataLimits, DataReceiver, Taken};
 use crate::smtp::line::{LineFramer, MAX_LINE};
-use crate::smtp::{Input, Machine, Output};
+use crate::smtp::{Input, Machine, Output, ReplyParser};
 
 /// Command lines: the same lines however they are cut, and no path that holds what could end one.
 pub fn command(input: &[u8]) {
@@ -240,18 +240,51 @@ pub fn return_path(input: &[u8]) {
     }
 }
 
+/// Replies of a remote host: bounded, with codes from 200 to 599 and texts without control characters, however they are
+/// cut.
+pub fn reply(input: &[u8]) {
+    let read = |size: usize| {
+        let mut parser = ReplyParser::default();
+        let mut replies = Vec::new();
+        for mut piece in input.chunks(size) {
+            while !piece.is_empty() {
+                match parser.next(&mut piece) {
+                    Ok(reply) => replies.extend(reply),
+                    Err(error) => return (replies, Some(error.to_string())),
+                }
+            }
+        }
+        (replies, None)
+    };
+    let whole = read(input.len().max(1));
+    assert_eq!(whole, read(1));
+    for reply in &whole.0 {
+        assert!((200..600).contains(&reply.code));
+        assert!(!reply.text.chars().any(char::is_control));
+        assert!(reply.status.is_none_or(|status| u16::from(status.class()) == reply.code / 100));
+    }
+}
+
+/// A conversation with a remote host, whatever it says: no body goes out but to an accepted envelope, no message is told as accepted without
+/// 2xx in answer to its own end of input, and each is told once.
+pub fn session(input: &[u8]) {
+    crate::session::watch(input);
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
 
     /// Each target by the name of its program and of the folder with its inputs.
-    const TARGETS: [(&str, fn(&[u8])); 5] = [
+    const TARGETS: [(&str, fn(&[u8])); 7] = [
         ("command", super::command),
         ("data", super::data),
         ("message", super::message),
         ("reception", super::reception),
+        ("reply", super::reply),
         ("return_path", super::return_path),
+        ("session", super::session),
     ];
 
     #[test]

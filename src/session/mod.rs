@@ -15,7 +15,11 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod transaction;
+#[cfg(any(test, fuzzing))]
+mod witness;
 
 pub(crate) use pipeline::{Action, Session, SessionConfig};
 pub use stage::Stage;
 pub(crate) use transaction::{Ended, Transaction};
+#[cfg(any(test, fuzzing))]
+pub(crate) use witness::watch;

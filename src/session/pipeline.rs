@@ -53,7 +53,8 @@ pub(crate) enum Action {
     Ready,
 }
 
-/// A conversation with one remote host.
+/// A conversation with one remote host. Whatever changes it takes the time, used or not, so that a time limit can be
+/// added without a change to its callers.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) config: SessionConfig,
@@ -82,8 +83,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// A conversation whose greeting, EHLO, STARTTLS and AUTH are done.
-    pub(crate) fn new(config: SessionConfig, extensions: Extensions, now: Instant) -> Session {
-        let _ = now;
+    pub(crate) fn new(config: SessionConfig, extensions: Extensions, _now: Instant) -> Session {
         Session {
             pipelining: config.pipelining && extensions.pipelining,
             config,
@@ -105,8 +105,7 @@ impl Session {
     /// Puts a transaction in. Its end of data is held back until [`Session::release`].
     ///
     /// It may come when the conversation has just ended, since the two cross: then it was not tried.
-    pub(crate) fn offer(&mut self, transaction: Transaction, now: Instant) {
-        let _ = now;
+    pub(crate) fn offer(&mut self, transaction: Transaction, _now: Instant) {
         self.ready_told = false;
         let delivery = transaction.delivery;
         let ended = match (&self.over, envelope::check(&transaction, &self.offers)) {
@@ -119,16 +118,14 @@ impl Session {
     }
 
     /// The delivery stands in the durable in-flight set: its end of data may go out.
-    pub(crate) fn release(&mut self, delivery: DeliveryId, now: Instant) {
-        let _ = now;
+    pub(crate) fn release(&mut self, delivery: DeliveryId, _now: Instant) {
         if let Some(flight) = self.flights.iter_mut().find(|flight| flight.transaction.delivery == delivery) {
             flight.released = true;
         }
     }
 
     /// No further transactions: QUIT when the last one has ended.
-    pub(crate) fn quit(&mut self, now: Instant) {
-        let _ = now;
+    pub(crate) fn quit(&mut self, _now: Instant) {
         self.quitting = true;
     }
 }

@@ -223,7 +223,7 @@ fn content(id: u64) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn nothing_is_mixed_lost_or_sent_twice(

@@ -13,6 +13,8 @@
 
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
 use super::{Action, Ended, Session, SessionConfig, Transaction};
 use crate::id::DeliveryId;
 use crate::net::clock::Clock;
@@ -186,5 +188,32 @@ fn a_large_body_is_given_out_as_it_is_taken_and_never_copied() {
             }
         }
         session.handle(Input::Flushed, now);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// The promises of the fuzz target, on replies that get further into a conversation than any bytes do.
+    #[test]
+    fn whatever_a_host_says_the_promises_hold(
+        choice: u8,
+        said in proptest::collection::vec(
+            prop_oneof![
+                8 => Just(&b"250 ok\r\n"[..]),
+                4 => Just(&b"354 go on\r\n"[..]),
+                2 => Just(&b"550 5.1.1 no\r\n"[..]),
+                1 => Just(&b"451 later\r\n"[..]),
+                4 => Just(&b"250 a\r\n250 b\r\n250 c\r\n354 d\r\n"[..]),
+                4 => Just(&b"250 a\r\n250 b\r\n550 c\r\n354 d\r\n"[..]),
+                1 => Just(&b"421 bye\r\n"[..]),
+                1 => Just(&b"250-"[..]),
+                1 => Just(&b"\xff"[..]),
+                6 => Just(&b"\xfe"[..]),
+            ],
+            0..24,
+        ),
+    ) {
+        super::watch(&[&[choice], said.concat().as_slice()].concat());
     }
 }
