@@ -11,11 +11,14 @@ use crate::time::Timestamp;
 /// Rows looked at in one step, and pages given back to the disk in one.
 const STEP: i64 = 500;
 
+/// The mark in front of every row: a time and a key.
+const BEFORE_ALL: (i64, i64) = (i64::MIN, i64::MIN);
+
 /// What a purge goes through, in this order, with the mark that each step leaves for the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Raw mail of events; that of a pending event stays, the handler has not seen it.
-    Raw { behind: i64 },
+    Raw { behind: (i64, i64) },
     /// Events that the handler has done with. Dead letters stay until somebody has looked at them.
     Events { behind: (i64, i64) },
     /// Ended deliveries, their messages and keys, what was counted for their return paths.
@@ -28,7 +31,7 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Where a purge starts.
-    pub(super) const FIRST: Stage = Stage::Raw { behind: i64::MIN };
+    pub(super) const FIRST: Stage = Stage::Raw { behind: BEFORE_ALL };
 }
 
 /// One step: how many rows went, and where the next starts.
@@ -50,25 +53,25 @@ pub(super) fn step(
 
 type Step = Result<(u64, Option<Stage>), StoreError>;
 
-fn raw(db: &Connection, behind: i64, cutoff: i64) -> Step {
+fn raw(db: &Connection, behind: (i64, i64), cutoff: i64) -> Step {
     let mut query = db.prepare_cached(
-        "SELECT r.sequence, r.at < ?2 AND coalesce(e.state, 2) >= 2
+        "SELECT r.at, r.sequence, coalesce(e.state, 2) >= 2
          FROM event_raw r LEFT JOIN event e ON e.sequence = r.sequence
-         WHERE r.sequence > ?1 ORDER BY r.sequence LIMIT ?3",
+         WHERE r.at < ?3 AND (r.at, r.sequence) > (?1, ?2) ORDER BY r.at, r.sequence LIMIT ?4",
     )?;
-    let rows: Vec<(i64, bool)> = query
-        .query_map(params![behind, cutoff, STEP], |row| Ok((row.get(0)?, row.get(1)?)))?
+    let rows: Vec<(i64, i64, bool)> = query
+        .query_map(params![behind.0, behind.1, cutoff, STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     let mut delete = db.prepare_cached("DELETE FROM event_raw WHERE sequence = ?1")?;
     let mut gone = 0;
-    for (sequence, is_old) in &rows {
-        if *is_old {
+    for (_, sequence, was_told) in &rows {
+        if *was_told {
             gone += delete.execute([sequence])? as u64;
         }
     }
     let next = match rows.last() {
-        Some((last, _)) => Stage::Raw { behind: *last },
-        None => Stage::Events { behind: (i64::MIN, i64::MIN) },
+        Some((at, sequence, _)) => Stage::Raw { behind: (*at, *sequence) },
+        None => Stage::Events { behind: BEFORE_ALL },
     };
     Ok((gone, Some(next)))
 }
@@ -91,7 +94,7 @@ fn events(db: &Connection, behind: (i64, i64), cutoff: i64) -> Step {
     }
     let next = match rows.last() {
         Some((at, sequence, _)) => Stage::Events { behind: (*at, *sequence) },
-        None => Stage::Journal { behind: (i64::MIN, i64::MIN) },
+        None => Stage::Journal { behind: BEFORE_ALL },
     };
     Ok((gone, Some(next)))
 }

@@ -122,6 +122,7 @@ CREATE TABLE event_raw (
     at       INTEGER NOT NULL,
     content  BLOB NOT NULL
 );
+CREATE INDEX event_raw_at ON event_raw(at);
 
 CREATE TABLE inbound (
     delivery  INTEGER PRIMARY KEY,
