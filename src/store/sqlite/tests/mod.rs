@@ -69,6 +69,10 @@ fn copy_image(from: &Path, to: &Path) {
     }
 }
 
+mod crash;
+mod group;
+mod opening;
+
 mod on_a_file {
     use super::*;
     suite!(Files::new());
