@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::event::{EventKind, Origin};
+use crate::id::EventId;
 
 /// The event queue of a store, in memory, which fails as often as it is told to; and counts as they were given.
 #[derive(Default)]

@@ -34,10 +34,8 @@ pub(super) fn migrate(db: &Connection, from: u32) -> Result<(), StoreError> {
 
 const STEPS: &[&str] = &[FIRST];
 
-// Times are milliseconds since the Unix epoch. Ids are the 64-bit numbers of the crate as signed integers.
-//
-// delivery.state: 0 queued, 1 leased, 2 in flight, 3 held, 4 delivered, 5 failed, 6 suppressed, 7 cancelled.
-// event.state: 0 ready (the eldest pending one of its delivery), 1 waiting behind an elder one, 2 done, 3 dead.
+// Times are milliseconds since the Unix epoch. Ids are the 64-bit numbers of the crate as signed integers. SQLite
+// keeps the comments inside a table: whoever asks for `.schema` reads them.
 //
 // A partial index is used only where the query repeats the index's own condition, word for word.
 const FIRST: &str = "
@@ -49,16 +47,16 @@ INSERT INTO meta VALUES ('high_water', 0);
 
 CREATE TABLE body (
     id      INTEGER PRIMARY KEY,
-    hash    BLOB NOT NULL UNIQUE,
+    hash    BLOB NOT NULL UNIQUE, -- SHA-256 of the content
     content BLOB NOT NULL
 );
 
 CREATE TABLE message (
     id           INTEGER PRIMARY KEY,
     queued_at    INTEGER NOT NULL,
-    body         INTEGER,
+    body         INTEGER,          -- until the last delivery has its end
     body_size    INTEGER NOT NULL,
-    open         INTEGER NOT NULL,
+    open         INTEGER NOT NULL, -- deliveries without an end
     smtputf8     INTEGER NOT NULL,
     eight_bit    INTEGER NOT NULL,
     stream       TEXT NOT NULL,
@@ -77,10 +75,10 @@ CREATE TABLE delivery (
     id            INTEGER PRIMARY KEY,
     message       INTEGER NOT NULL,
     queued_at     INTEGER NOT NULL,
-    state         INTEGER NOT NULL,
+    state         INTEGER NOT NULL, -- 0 queued 1 leased 2 in flight 3 held 4 delivered 5 failed 6 suppressed 7 cancelled
     due           INTEGER NOT NULL,
-    in_doubt      INTEGER NOT NULL DEFAULT 0,
-    was_uncertain INTEGER NOT NULL DEFAULT 0,
+    in_doubt      INTEGER NOT NULL DEFAULT 0, -- the end of data may have gone out, its outcome is not recorded
+    was_uncertain INTEGER NOT NULL DEFAULT 0, -- an earlier attempt ended without an answer
     attempts      INTEGER NOT NULL DEFAULT 0,
     delays_told   INTEGER NOT NULL DEFAULT 0,
     complained    INTEGER NOT NULL DEFAULT 0,
@@ -90,8 +88,8 @@ CREATE TABLE delivery (
     return_path   TEXT NOT NULL,
     prefix        TEXT NOT NULL,
     reason        TEXT,
-    last          TEXT,
-    bounced       TEXT
+    last          TEXT, -- JSON: what the last attempt met
+    bounced       TEXT  -- JSON: the verdict of the bounce that came back
 );
 CREATE INDEX delivery_message ON delivery(message);
 CREATE INDEX delivery_queued ON delivery(queued_at);
@@ -103,7 +101,7 @@ CREATE INDEX delivery_in_doubt ON delivery(id) WHERE in_doubt = 1;
 CREATE TABLE event (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     id       BLOB NOT NULL UNIQUE,
-    state    INTEGER NOT NULL,
+    state    INTEGER NOT NULL, -- 0 ready 1 waiting behind an elder event of its delivery 2 done 3 dead letter
     due      INTEGER NOT NULL,
     at       INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -129,7 +127,7 @@ CREATE TABLE inbound (
     first_at  INTEGER NOT NULL,
     events    INTEGER NOT NULL,
     raw_bytes INTEGER NOT NULL,
-    refused   INTEGER NOT NULL DEFAULT 0
+    refused   INTEGER NOT NULL DEFAULT 0 -- events over the bound: counted, not stored
 );
 
 CREATE TABLE ring_key (
