@@ -105,6 +105,11 @@ mod session;
 pub mod verdict;
 mod listener;
 pub mod analysis;
+#[cfg(all(feature = "testing", feature = "sqlite"))]
+#[doc(hidden)]
+pub mod bench {
+    pub use crate::store::bench::Enqueueing;
+}
 pub mod event;
 pub mod report;
 mod net;

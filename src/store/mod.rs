@@ -28,6 +28,8 @@
 //! - A report is received when [`Store::record`] is synced; only then is the peer told 250.
 //! - An event is done when [`Store::acknowledge`] is synced; a crash before it hands the event over again.
 
+#[cfg(all(feature = "testing", feature = "sqlite"))]
+pub(crate) mod bench;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
@@ -44,7 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::event::EventRecord;
-use crate::id::{DeliveryId, EventId, MessageId};
+use crate::id::{DeliveryId, MessageId};
 use crate::session::Stage;
 use crate::tag::Tag;
 use crate::time::Timestamp;
