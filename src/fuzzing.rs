@@ -276,8 +276,10 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    type Target = (&'static str, fn(&[u8]));
+
     /// Each target by the name of its program and of the folder with its inputs.
-    const TARGETS: [(&str, fn(&[u8])); 7] = [
+    const TARGETS: &[Target] = &[
         ("command", super::command),
         ("data", super::data),
         ("message", super::message),
@@ -290,7 +292,7 @@ mod tests {
     #[test]
     fn inputs_that_were_worth_keeping_break_nothing() {
         let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
-        for (name, target) in TARGETS {
+        for &(name, target) in TARGETS {
             assert!(fuzz.join(format!("fuzz_targets/{name}.rs")).is_file(), "{name} has no program");
             let mut inputs = 0;
             for entry in fs::read_dir(fuzz.join("corpus").join(name)).unwrap() {
