@@ -1,13 +1,15 @@
 //! What the user writes: the builder of a message, and the rule of each of its settings.
 //!
-//! No method fails: what is wrong is collected and told by [`MessageBuilder::build`], all of it at once. How the
-//! content is written is `content`'s matter, what bytes given as a message must look like is `normalise`'s.
+//! No method fails: what is wrong is collected and told by [`MessageBuilder::build`], all of it at once. What a
+//! header field of the application's own may be is `custom`'s matter, how the content is written `content`'s, what bytes
+//! given as a message must look like `normalise`'s.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use super::content::Attachment;
-use super::headers::{InvalidMessage, is_field_name};
+use super::custom::{self, CONTROL_IN_VALUE};
+use super::headers::InvalidMessage;
 use super::mailbox::{IntoMailboxes, Mailbox};
 use crate::address::{Address, InvalidAddress, domain_to_ascii};
 use crate::store::Stream;
@@ -139,7 +141,9 @@ impl MessageBuilder {
     /// The Subject field: one line of text, written as encoded words (RFC 2047) where it is not ASCII.
     pub fn subject(mut self, subject: impl Into<String>) -> MessageBuilder {
         let subject = subject.into();
-        self.check_value("subject", &subject);
+        if custom::has_control(&subject) {
+            self.problem("subject", CONTROL_IN_VALUE);
+        }
         self.subject = Some(subject.trim().into());
         self
     }
@@ -195,46 +199,21 @@ impl MessageBuilder {
     /// assert!(error.to_string().starts_with("X-Name: has a line break"));
     /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> MessageBuilder {
-        let (name, value) = (name.into(), value.into());
-        let known = RESERVED.iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(&name));
-        if !is_field_name(&name) || name.len() > MAX_FIELD_NAME {
-            let shown: String = name.chars().take(40).collect();
-            self.problem(
-                "header",
-                format!("the name {shown:?} is not 1 to {MAX_FIELD_NAME} printable ASCII characters without a colon"),
-            );
-        } else if let Some((_, rule)) = known {
-            self.problem(name, *rule);
-        } else if self.check_value(&name, &value) {
-            let structured = STRUCTURED.iter().any(|structured| structured.eq_ignore_ascii_case(&name));
-            if structured && !value.is_ascii() {
-                self.problem(name, "this field holds ids or addresses and must be ASCII");
-            } else {
-                self.fields.push((name, value.trim().into()));
-            }
-        }
+        self.field(custom::field(name.into(), value.into()));
         self
     }
 
     /// Says that a program made this message (RFC 3834, RFC 5436): `auto-generated`, `auto-replied` or
     /// `auto-notified`; `no` says the contrary. Vacation programs do not answer what is marked so.
     pub fn auto_submitted(mut self, keyword: impl AsRef<str>) -> MessageBuilder {
-        let keyword = keyword.as_ref();
-        if AUTO_SUBMITTED.contains(&keyword) {
-            self.fields.push(("Auto-Submitted".into(), keyword.into()));
-        } else {
-            self.problem("auto_submitted", "the keyword is not one of auto-generated, auto-replied, auto-notified, no");
-        }
+        self.field(custom::auto_submitted(keyword.as_ref()));
         self
     }
 
     /// The list that this message belongs to (RFC 2919): `news.example.org`, or
     /// `Daily news <news.example.org>` with a description that is ASCII.
     pub fn list_id(mut self, id: impl AsRef<str>) -> MessageBuilder {
-        match list_id(id.as_ref()) {
-            Ok(value) => self.fields.push(("List-Id".into(), value)),
-            Err(rule) => self.problem("list_id", rule),
-        }
+        self.field(custom::list_id(id.as_ref()));
         self
     }
 }
@@ -357,13 +336,11 @@ impl MessageBuilder {
         }
     }
 
-    /// Refuses what could end a header field.
-    fn check_value(&mut self, field: &str, value: &str) -> bool {
-        let bad = value.chars().any(|c| c.is_control() && c != '\t');
-        if bad {
-            self.problem(field, CONTROL_IN_VALUE);
+    fn field(&mut self, checked: Result<(String, String), InvalidMessage>) {
+        match checked {
+            Ok(field) => self.fields.push(field),
+            Err(problem) => self.problems.push(problem),
         }
-        !bad
     }
 
     fn check_no_nul(&mut self, field: &str, text: &str) {
@@ -373,83 +350,9 @@ impl MessageBuilder {
     }
 }
 
-/// Reads `phrase <id>` or `id`, and answers the field's value.
-fn list_id(given: &str) -> Result<String, &'static str> {
-    let given = given.trim();
-    let (phrase, id) = match given.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
-        Some((phrase, id)) => (phrase.trim(), id),
-        None => ("", given),
-    };
-    let label =
-        |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_+".contains(&b));
-    if id.len() > MAX_LIST_ID || !id.contains('.') || !id.split('.').all(label) {
-        return Err("the id is not a name like `news.example.org` of at most 255 characters");
-    }
-    let phrase = phrase.trim_matches('"');
-    if !phrase.bytes().all(|b| (b' '..=b'~').contains(&b) && !b"\"\\<>".contains(&b)) {
-        return Err("the description is not plain ASCII without quotes and angle brackets");
-    }
-    Ok(if phrase.is_empty() { format!("<{id}>") } else { format!("\"{phrase}\" <{id}>") })
-}
-
-const CONTROL_IN_VALUE: &str = "has a line break or another control character (this would inject header fields)";
-
 /// In bytes of JSON: it is stored with every delivery and handed over with every event.
 const MAX_METADATA: usize = 4096;
 /// In characters: it is the name of a line in a report.
 const MAX_MAILING: usize = 128;
 /// In characters: long enough for two UUIDs and a word, short enough for an index.
 const MAX_KEY: usize = 255;
-/// RFC 2919 §3.
-const MAX_LIST_ID: usize = 255;
-/// In octets: with its colon it must leave room on a line of 78.
-const MAX_FIELD_NAME: usize = 76;
-/// The registered keywords (RFC 3834 §5, RFC 5436 §2.7.1).
-const AUTO_SUBMITTED: [&str; 4] = ["auto-generated", "auto-replied", "auto-notified", "no"];
-
-/// Fields that [`MessageBuilder::header`] refuses, and what to do instead.
-const RESERVED: [(&str, &str); 21] = [
-    ("From", "use `from`"),
-    ("To", "use `to`"),
-    ("Cc", "use `cc`"),
-    ("Bcc", "use `bcc`: the field itself would show the addresses"),
-    ("Resent-Bcc", "use `bcc`: the field itself would show the addresses"),
-    ("Reply-To", "use `reply_to`"),
-    ("Subject", "use `subject`"),
-    ("Auto-Submitted", "use `auto_submitted`"),
-    ("List-Id", "use `list_id`"),
-    ("Return-Path", RETURN_PATH),
-    ("Received", "hosts on the way write this field"),
-    ("Authentication-Results", "receiving hosts write this field"),
-    ("Delivered-To", "receiving hosts write this field"),
-    ("DKIM-Signature", "a message that is signed already is given by `Message::raw`"),
-    ("ARC-Seal", "a message that is sealed already is given by `Message::raw`"),
-    ("ARC-Message-Signature", "a message that is sealed already is given by `Message::raw`"),
-    ("MIME-Version", "it is written with the content"),
-    ("Content-Type", "it is written with the content; a message of your own making is given by `Message::raw`"),
-    ("Content-Transfer-Encoding", "it is written with the content"),
-    ("Content-Disposition", "it is written with the content"),
-    ("Content-ID", "it is written with the content"),
-];
-
-/// Why a Return-Path field is refused, wherever it comes from.
-pub(super) const RETURN_PATH: &str = "the last host writes this field from the envelope, whose sender is the sealed return path; \
-     remove it, and use `return_domain` to choose the domain";
-
-/// Fields whose words are ids, addresses or addresses of the web: an encoded word may not stand in them.
-const STRUCTURED: [&str; 14] = [
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "Date",
-    "Sender",
-    "List-Unsubscribe",
-    "List-Unsubscribe-Post",
-    "List-Help",
-    "List-Subscribe",
-    "List-Post",
-    "List-Owner",
-    "List-Archive",
-    "Precedence",
-    "Feedback-ID",
-];

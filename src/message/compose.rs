@@ -77,7 +77,7 @@ pub struct Message {
     smtputf8: bool,
     eight_bit: bool,
     missing: Missing,
-    from_domain: Box<str>,
+    author_domain: Box<str>,
     fingerprint: [u8; 32],
 }
 
@@ -120,8 +120,8 @@ impl Message {
     }
 
     /// The domain of the author, by which the return-path domain is chosen.
-    pub(crate) fn from_domain(&self) -> &str {
-        &self.from_domain
+    pub(crate) fn author_domain(&self) -> &str {
+        &self.author_domain
     }
 
     /// A hash over everything that was given, for the idempotency key.
@@ -202,7 +202,7 @@ impl TryFrom<MessageBuilder> for Message {
             eight_bit: normal.eight_bit,
             missing: normal.missing,
             bytes: Arc::new(normal.bytes),
-            from_domain: author.domain().into(),
+            author_domain: author.domain().into(),
             fingerprint,
         })
     }

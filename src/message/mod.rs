@@ -13,6 +13,7 @@
 mod builder;
 mod compose;
 mod content;
+mod custom;
 mod fingerprint;
 mod headers;
 mod mailbox;

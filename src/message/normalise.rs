@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::builder::RETURN_PATH;
+use super::custom::RETURN_PATH;
 use super::headers::{Header, InvalidMessage, check_repeated, long_line};
 use super::mime::Walk;
 use super::{headers, mailbox};
@@ -73,7 +73,7 @@ pub(super) fn normalise(bytes: Vec<u8>, lead: usize) -> Result<Normal, InvalidMe
     }
     let fits = body.is_ascii() && long.is_none();
 
-    let normal = if fits && !has_bcc || signed && !has_bcc {
+    let normal = if (fits || signed) && !has_bcc {
         let eight_bit = !body.is_ascii();
         let has_body = header.body.is_some();
         let mut bytes = bytes;

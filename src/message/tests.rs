@@ -71,7 +71,7 @@ fn a_built_message_is_written_as_it_is_given() {
         message.recipients(),
         ["ann@example.net", "bob@example.net", "cy@example.net", "dee@example.net", "eve@example.net"]
     );
-    assert_eq!(message.from_domain(), "example.org");
+    assert_eq!(message.author_domain(), "example.org");
 }
 
 #[test]

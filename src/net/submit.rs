@@ -184,7 +184,7 @@ impl Instance {
 
     fn prepare(&self, message: &Message, now: Timestamp) -> Result<Prepared, Error> {
         let options = &message.options;
-        let form = self.domains.choose(options.return_domain.as_deref(), message.from_domain())?;
+        let form = self.domains.choose(options.return_domain.as_deref(), message.author_domain())?;
         let keyring = self.keyring.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let ids: Vec<DeliveryId> = {
             let mut source = lock(&self.ids);

@@ -37,7 +37,7 @@ fn unchanged(bytes: &[u8]) -> Composed {
 fn a_complete_message_is_kept_octet_by_octet() {
     let message = Message::from_rfc5322(FORMATTED).unwrap();
     assert_eq!(message.recipients(), ["ann@example.net", "bob@example.net", "cy@example.net"]);
-    assert_eq!(message.from_domain(), "example.org");
+    assert_eq!(message.author_domain(), "example.org");
     let composed = message.compose(&stamp()).unwrap();
     assert_eq!(text(&composed), FORMATTED);
     assert_fit(&composed);
@@ -79,7 +79,7 @@ fn options_add_their_fields_in_front() {
     let error = compose(Message::raw(FORMATTED).header("Message-ID", "<a@b.example>")).unwrap_err();
     assert_eq!(error.field(), "Message-ID");
     let own = Message::raw(FORMATTED).from("other@example.com").build().unwrap();
-    assert_eq!(own.from_domain(), "example.org", "the field decides");
+    assert_eq!(own.author_domain(), "example.org", "the field decides");
     let error =
         compose(Message::raw("To: ann@example.net\n\na\rb").from("a@b.example").header("X-A", "b")).unwrap_err();
     assert!(error.rule().starts_with("line 3 "), "lines count from the user's first: {error}");
