@@ -3,6 +3,9 @@
 //! A [`Verdict`] gives three independent answers – what became of this message, what was said about the address,
 //! what the sender should do – and shows its evidence.
 
+#[cfg(test)]
+mod field_cases;
+mod opinion;
 mod outcome;
 mod quoted;
 mod reason;
@@ -15,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use outcome::{Reported, Scope, Trouble, judge_reply, judge_report, judge_trouble};
-pub(crate) use quoted::{Codes, codes_in};
+pub(crate) use quoted::codes_in;
 pub use reason::Reason;
 
 use crate::address::Address;

@@ -36,10 +36,11 @@ pub(crate) fn codes_in(text: &str) -> Codes {
         let number = text[at..end].trim_end_matches('.');
         let next = bytes.get(at + number.len()).copied();
         if number.contains('.') {
-            if let Some(status) = plausible(number).filter(|_| next.is_none_or(|b| !part_of_word(b) || b == b'-')) {
-                if codes.status.is_none_or(|known| says_less(known) && !says_less(status)) {
-                    codes.status = Some(status);
-                }
+            if let Some(status) = plausible(number)
+                && next.is_none_or(|byte| !part_of_word(byte))
+                && codes.status.is_none_or(|known| says_less(known) && !says_less(status))
+            {
+                codes.status = Some(status);
             }
         } else if number.len() == 3 && introduces_reply(&bytes[..at], &bytes[at + 3..]) {
             let code = number.parse::<u16>().ok();

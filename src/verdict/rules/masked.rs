@@ -34,7 +34,10 @@ impl Masked {
                 rest = &rest[c.len_utf8()..];
             } else {
                 let (run, after) = rest.split_at(length);
-                rest = if after.starts_with("://") { masked.link(&after[3..]) } else { masked.run(run, after) };
+                rest = match after.strip_prefix("://") {
+                    Some(link) => masked.link(link),
+                    None => masked.run(run, after),
+                };
             }
         }
         masked

@@ -15,15 +15,19 @@
 //! Which of them is asked, in which order, and what a hit means for the message is decided in `outcome.rs`.
 
 mod masked;
+mod row;
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
 pub(super) use masked::Masked;
+use row::{Pattern, parse_row};
+pub(super) use row::{Rule, Speaker, Tier};
 
 use crate::session::Stage;
-use crate::verdict::{AddressState, Advice, EnhancedStatus, Reason};
+use crate::verdict::EnhancedStatus;
 
 /// How far apart two fragments of a pattern may stand, in bytes: a sentence, not a paragraph.
 const MAX_GAP: usize = 60;
@@ -39,57 +43,6 @@ static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| {
     .expect("the tables are part of the program and a test loads them")
 });
 
-/// Which table a row stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tier {
-    Token,
-    Code,
-    Phrase,
-    Word,
-    Fallback,
-}
-
-/// One row.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Rule {
-    pub(super) id: Box<str>,
-    pub(super) tier: Tier,
-    pub(super) speaker: Speaker,
-    pattern: Pattern,
-    pub(super) reason: Reason,
-    pub(super) address: AddressState,
-    pub(super) advice: Advice,
-}
-
-/// Who speaks, or where.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Speaker {
-    Anyone,
-    /// Only at this stage of the conversation.
-    At(Stage),
-    /// A provider; if `hosts` is not empty, only where a host under one of these names is named in the text.
-    Provider {
-        hosts: Box<[Box<str>]>,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Pattern {
-    /// Fragments in this order, each within [`MAX_GAP`] of the one before. Empty: the speaker alone tells.
-    Words(Box<[Fragment]>),
-    /// Subject and detail; no detail stands for any.
-    Status(u16, Option<u16>),
-    Basic(u16),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fragment {
-    words: Box<str>,
-    /// The first or last word may go on before or after the fragment.
-    open_start: bool,
-    open_end: bool,
-}
-
 /// A row that cannot be read: in which table, at which line, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{table} line {line}: {problem}")]
@@ -102,7 +55,11 @@ pub(super) struct InvalidRule {
 /// All rows, ready to be matched.
 #[derive(Debug)]
 pub(super) struct Rules {
+    /// Rows of words, and those that match codes.
     rows: Vec<Rule>,
+    codes: Vec<Rule>,
+    /// Rows without words: their speaker alone tells.
+    wordless: Vec<usize>,
     /// Finds every distinct fragment of every `Words` row.
     automaton: AhoCorasick,
     /// For each fragment the automaton knows: the rows that use it, and as which of their fragments.
@@ -125,9 +82,9 @@ impl Rules {
 
     /// Reads tables of rows.
     pub(super) fn load(tables: &[(Tier, &str, &str)]) -> Result<Rules, InvalidRule> {
-        let mut rows = Vec::new();
+        let (mut rows, mut codes, mut wordless) = (Vec::new(), Vec::new(), Vec::new());
         let mut fragments: Vec<Box<str>> = Vec::new();
-        let mut index = std::collections::HashMap::new();
+        let mut index = HashMap::new();
         let mut uses: Vec<Vec<(usize, usize)>> = Vec::new();
         for &(tier, table, text) in tables {
             for (number, line) in text.lines().enumerate() {
@@ -139,16 +96,23 @@ impl Rules {
                     line: number + 1,
                     problem,
                 })?;
-                if let Pattern::Words(words) = &rule.pattern {
-                    for (place, fragment) in words.iter().enumerate() {
-                        let known = *index.entry(fragment.words.clone()).or_insert_with(|| {
-                            fragments.push(fragment.words.clone());
-                            uses.push(Vec::new());
-                            fragments.len() - 1
-                        });
-                        uses[known].push((rows.len(), place));
-                    }
+                let Pattern::Words(words) = &rule.pattern else {
+                    codes.push(rule);
+                    continue;
+                };
+                if words.is_empty() {
+                    wordless.push(rows.len());
                 }
+
+                for (place, fragment) in words.iter().enumerate() {
+                    let known = *index.entry(fragment.words.clone()).or_insert_with(|| {
+                        fragments.push(fragment.words.clone());
+                        uses.push(Vec::new());
+                        fragments.len() - 1
+                    });
+                    uses[known].push((rows.len(), place));
+                }
+
                 rows.push(rule);
             }
         }
@@ -157,7 +121,7 @@ impl Rules {
             line: 0,
             problem: error.to_string(),
         })?;
-        Ok(Rules { rows, automaton, uses })
+        Ok(Rules { rows, codes, wordless, automaton, uses })
     }
 
     /// Reads a text once and answers the first matching row of each table of words.
@@ -174,15 +138,11 @@ impl Rules {
                 first[slot] = Some(row);
             }
         };
-        if !text.hosts.is_empty() {
-            for (row, rule) in self.rows.iter().enumerate() {
-                if matches!(&rule.pattern, Pattern::Words(words) if words.is_empty()) {
-                    take(row);
-                }
-            }
+        for &row in &self.wordless {
+            take(row);
         }
         // How far each row of several fragments has come: the next fragment, and where the last one ended.
-        let mut reached: std::collections::HashMap<usize, (usize, usize)> = std::collections::HashMap::new();
+        let mut reached: HashMap<usize, (usize, usize)> = HashMap::new();
         let bytes = text.text.as_bytes();
         for hit in self.automaton.find_overlapping_iter(bytes) {
             let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
@@ -225,13 +185,13 @@ impl Rules {
 
     /// The row of the three digits of a reply.
     pub(super) fn basic(&self, code: u16, stage: Option<Stage>) -> Option<&Rule> {
-        self.rows
+        self.codes
             .iter()
             .find(|rule| rule.tier == Tier::Fallback && rule.pattern == Pattern::Basic(code) && rule.speaks(stage, &[]))
     }
 
     fn by_status(&self, tier: Tier, status: EnhancedStatus, stage: Option<Stage>) -> Option<&Rule> {
-        self.rows.iter().find(|rule| {
+        self.codes.iter().find(|rule| {
             rule.tier == tier
                 && matches!(rule.pattern, Pattern::Status(subject, detail)
                     if subject == status.subject() && detail.is_none_or(|detail| detail == status.detail()))
@@ -240,137 +200,10 @@ impl Rules {
     }
 }
 
-impl Rule {
-    /// Whether the row's speaker may be the one who spoke.
-    fn speaks(&self, stage: Option<Stage>, hosts: &[String]) -> bool {
-        match &self.speaker {
-            Speaker::Anyone => true,
-            Speaker::At(at) => stage == Some(*at),
-            Speaker::Provider { hosts: known } => {
-                known.is_empty() || hosts.iter().any(|host| known.iter().any(|name| is_under(host, name)))
-            }
-        }
-    }
-}
-
-/// Whether `host` is `name` or a name below it.
-fn is_under(host: &str, name: &str) -> bool {
-    host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-fn parse_row(tier: Tier, line: &str) -> Result<Rule, String> {
-    let fields: Vec<&str> = line.split('\t').collect();
-    let [id, scope, pattern, reason, address, advice, origin] = fields[..] else {
-        return Err(format!(
-            "{} fields, expected 7: id, scope, pattern, reason, address, advice, origin",
-            fields.len()
-        ));
-    };
-    if id.is_empty() || origin.is_empty() {
-        return Err("the id or the origin is missing".into());
-    }
-    let speaker = parse_speaker(scope)?;
-    let pattern = match tier {
-        Tier::Token | Tier::Phrase | Tier::Word => parse_words(pattern)?,
-        Tier::Code | Tier::Fallback => parse_code(pattern).ok_or_else(|| format!("no code: {pattern:?}"))?,
-    };
-    if matches!(&pattern, Pattern::Words(words) if words.is_empty())
-        && !matches!(&speaker, Speaker::Provider { hosts } if !hosts.is_empty())
-    {
-        return Err("a row without words needs a provider and its hosts".into());
-    }
-    Ok(Rule {
-        id: id.into(),
-        tier,
-        speaker,
-        pattern,
-        reason: Reason::from_name(reason).ok_or_else(|| format!("unknown reason {reason:?}"))?,
-        address: match address {
-            "no_mailbox" => AddressState::NoMailbox,
-            "no_domain" => AddressState::NoDomain,
-            "disabled" => AddressState::Disabled,
-            "full" => AddressState::Full,
-            "moved" => AddressState::Moved(None),
-            "fine" => AddressState::Fine,
-            "no_statement" => AddressState::NoStatement,
-            _ => return Err(format!("unknown address statement {address:?}")),
-        },
-        advice: match advice {
-            "remove" => Advice::Remove,
-            "retry_later" => Advice::RetryLater(None),
-            "slow_down" => Advice::SlowDown,
-            "fix_sender" => Advice::FixSender,
-            "none" => Advice::None,
-            _ => return Err(format!("unknown advice {advice:?}")),
-        },
-    })
-}
-
-fn parse_speaker(scope: &str) -> Result<Speaker, String> {
-    if scope == "any" {
-        return Ok(Speaker::Anyone);
-    }
-    if let Some(stage) = scope.strip_prefix("at:") {
-        return STAGES
-            .into_iter()
-            .find(|known| known.name() == stage)
-            .map(Speaker::At)
-            .ok_or_else(|| format!("unknown stage {stage:?}"));
-    }
-    let (name, hosts) = scope.split_once('@').unwrap_or((scope, ""));
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
-        return Err(format!("not a scope: {scope:?}"));
-    }
-    Ok(Speaker::Provider { hosts: hosts.split(',').filter(|host| !host.is_empty()).map(Into::into).collect() })
-}
-
-/// The stages at which a reply can be given.
-const STAGES: [Stage; 9] = [
-    Stage::Banner,
-    Stage::Ehlo,
-    Stage::Starttls,
-    Stage::Auth,
-    Stage::Mail,
-    Stage::Rcpt,
-    Stage::Data,
-    Stage::Body,
-    Stage::EndOfData,
-];
-
-fn parse_words(pattern: &str) -> Result<Pattern, String> {
-    if pattern == "-" {
-        return Ok(Pattern::Words([].into()));
-    }
-    let mut fragments = Vec::new();
-    for words in pattern.split(" ... ") {
-        let (open_start, words) = words.strip_prefix('*').map_or((false, words), |rest| (true, rest));
-        let (open_end, words) = words.strip_suffix('*').map_or((false, words), |rest| (true, rest));
-        if words.trim() != words || words.is_empty() || words.to_lowercase() != words {
-            return Err(format!("words are lower case, without spaces at their ends: {pattern:?}"));
-        }
-        // A mark for something masked is no letter: whatever stands beside it is another word.
-        let open = |mark: Option<char>| mark.is_some_and(|c| !c.is_ascii_alphanumeric());
-        fragments.push(Fragment {
-            words: words.into(),
-            open_start: open_start || open(words.chars().next()),
-            open_end: open_end || open(words.chars().next_back()),
-        });
-    }
-    Ok(Pattern::Words(fragments.into()))
-}
-
-fn parse_code(pattern: &str) -> Option<Pattern> {
-    let Some(status) = pattern.strip_prefix("x.") else {
-        return pattern.parse().ok().filter(|code| (400..=599).contains(code)).map(Pattern::Basic);
-    };
-    let (subject, detail) = status.split_once('.')?;
-    let detail = if detail == "*" { None } else { Some(detail.parse().ok()?) };
-    Some(Pattern::Status(subject.parse().ok()?, detail))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::{AddressState, Advice};
 
     fn ids(text: &str) -> [Option<&str>; 3] {
         let found = Rules::built_in().read(&Masked::new(text), None);
@@ -381,7 +214,7 @@ mod tests {
     fn the_tables_load_and_their_ids_are_distinct() {
         let rules = Rules::built_in();
         let mut seen = std::collections::HashSet::new();
-        for rule in &rules.rows {
+        for rule in rules.rows.iter().chain(&rules.codes) {
             assert!(seen.insert(&rule.id), "{} stands twice", rule.id);
             let ends = !matches!(rule.address, AddressState::Full | AddressState::Fine | AddressState::NoStatement);
             assert!(!(rule.tier == Tier::Word && ends), "{}: a single word never ends an address", rule.id);
