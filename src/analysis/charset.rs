@@ -4,19 +4,19 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-/// Decodes by the label of a Content-Type, or leniently where the label is missing or unknown.
+/// Decodes by the label of a Content-Type, or leniently where the label is missing, unknown or says nothing.
 pub(super) fn decode<'b>(bytes: &'b [u8], label: Option<&str>) -> Cow<'b, str> {
-    // Bytes that are ASCII mean the same under every label that extends ASCII; escapes and UTF-16 are no such bytes.
-    let plain = bytes.iter().all(|b| matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e));
     let label = label.map(|label| label.trim_matches(|c: char| c.is_whitespace() || "\"';".contains(c)));
-    let label = label.filter(|label| !label.is_empty() && label.len() <= 45);
-    match label.map(|label| (label, alias(label))) {
-        Some((label, alias)) if !plain || is_shifted(label) => match charset_decoder(alias.unwrap_or(label).as_bytes())
-        {
-            Some(decoder) if !extends_ascii(label) => Cow::Owned(decoder(bytes)),
-            _ => lenient(bytes),
-        },
-        _ => lenient(bytes),
+    let Some(label) = label.filter(|label| !label.is_empty() && label.len() <= 45 && !extends_ascii(label)) else {
+        return lenient(bytes);
+    };
+    // Bytes that are ASCII mean themselves under every label but those that shift.
+    if !is_shifted(label) && bytes.is_ascii() {
+        return lenient(bytes);
+    }
+    match charset_decoder(alias(label).unwrap_or(label).as_bytes()) {
+        Some(decoder) => Cow::Owned(decoder(bytes)),
+        None => lenient(bytes),
     }
 }
 

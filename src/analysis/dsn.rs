@@ -18,16 +18,16 @@ const SNIFFED: usize = 4 * 1024;
 
 /// What a report says about one recipient.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Group {
-    pub(super) original_recipient: Option<String>,
-    pub(super) final_recipient: Option<String>,
+pub(crate) struct Group {
+    pub(crate) original_recipient: Option<String>,
+    pub(crate) final_recipient: Option<String>,
     /// From the Action field; `None` where it is missing or unknown.
-    pub(super) outcome: Option<Outcome>,
-    pub(super) status: Option<EnhancedStatus>,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) status: Option<EnhancedStatus>,
     /// The text of Diagnostic-Code without its type.
-    pub(super) diagnostic: String,
+    pub(crate) diagnostic: String,
     /// Will-Retry-Until: how long the reporting host goes on.
-    pub(super) retries_until: Option<Timestamp>,
+    pub(crate) retries_until: Option<Timestamp>,
 }
 
 /// Whether a part is such a report, by its label or, where the label is wrong, by its fields.
@@ -43,7 +43,7 @@ pub(super) fn is_report(part: &Part<'_>) -> bool {
 }
 
 /// Reads the groups of a report; the first group of a report, which speaks of the message, is none of them.
-pub(super) fn read(report: &[u8]) -> Vec<Group> {
+pub(crate) fn read(report: &[u8]) -> Vec<Group> {
     let mut groups: Vec<Draft> = Vec::new();
     let mut rest = report;
     while !rest.is_empty() && groups.len() <= MAX_GROUPS {

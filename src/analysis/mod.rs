@@ -11,6 +11,8 @@ mod arf;
 mod auto_reply;
 mod charset;
 mod dsn;
+#[cfg(test)]
+mod field_cases;
 mod fields;
 mod mailbox;
 mod original;
@@ -21,6 +23,9 @@ mod signs;
 use std::fmt;
 
 use aws_lc_rs::digest;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use dsn::read as read_groups;
 
 use crate::time::Timestamp;
 use crate::verdict::{
@@ -217,11 +222,9 @@ impl<'p, 'm> Letter<'p, 'm> {
             .or(group.final_recipient.as_ref())
             .or(group.original_recipient.as_ref())
             .cloned();
-        let prose = match &recipient {
-            _ if single => self.prose.clone(),
-            Some(address) => prose::about(&self.prose, address),
-            None => String::new(),
-        };
+        // What surrounds the address speaks of it; the explanations before and after speak of mail in general.
+        let about = recipient.as_deref().map(|address| prose::about(&self.prose, address)).unwrap_or_default();
+        let prose = if about.is_empty() && single { self.prose.clone() } else { about };
         let quoted = codes_in(&group.diagnostic).code.or_else(|| codes_in(&prose).code);
         let reported = Reported {
             outcome: group.outcome,
@@ -314,8 +317,8 @@ impl<'p, 'm> Letter<'p, 'm> {
     /// The addresses that the message was sent to.
     fn ours(&self) -> Vec<String> {
         let Some(message) = self.parts.first() else { return Vec::new() };
-        const FIELDS: [&str; 5] = ["To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To"];
-        let values = FIELDS.iter().filter_map(|name| message.fields.value(name));
+        // Not X-Original-To or Delivered-To: some systems write the failed recipient there.
+        let values = ["To", "Cc"].iter().filter_map(|name| message.fields.value(name));
         values
             .flat_map(|value| {
                 mailbox::in_text(&value).map(|(_, _, address)| address.to_string()).take(20).collect::<Vec<_>>()

@@ -80,7 +80,8 @@ pub(super) fn read(text: &str, setting: &Setting<'_, '_>) -> Vec<Mention> {
     mentions.into_iter().map(|(address, reason)| Mention { recipient: Some(address), outcome, reason }).collect()
 }
 
-/// The part of a text that speaks of one address: from each line that names it to the next one that names another.
+/// The part of a text that speaks of one address: from each line that names it to the next one that names another,
+/// or to a ruled line.
 pub(super) fn about(text: &str, address: &str) -> String {
     let mut kept = String::new();
     let mut inside = false;
@@ -88,6 +89,8 @@ pub(super) fn about(text: &str, address: &str) -> String {
         let mut named = mailbox::in_text(line).map(|(_, _, found)| found).peekable();
         if named.peek().is_some() {
             inside = named.any(|found| mailbox::same(found, address));
+        } else if line.trim_start().starts_with("----") {
+            inside = false;
         }
         if inside && kept.len() < MAX_REASON {
             kept.push_str(line);
