@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::Timestamp;
+use crate::analysis::{Kind, analyse, read_groups};
 use crate::listener::{Action, Admission, Gate, Reception, ReceptionConfig, Role};
 use crate::message::{Composed, Message, Stamp};
 use crate::net::clock::Clock;
@@ -140,6 +141,32 @@ pub fn reception(input: &[u8]) {
     }
     assert_eq!(waiting, 0, "each message that was stored is answered, after it was stored");
     assert!(whole.ends_with("! close\n"));
+}
+
+/// A message that came back: read whatever it is, within bounds, to a verdict that does not contradict itself.
+pub fn analysis(input: &[u8]) {
+    let analysis = analyse(input);
+    assert!(analysis.findings.len() <= 200 && analysis.traces.len() <= 64);
+    assert!(analysis.findings.iter().all(|finding| (0.0..=1.0).contains(&finding.verdict.evidence.confidence)));
+    for finding in &analysis.findings {
+        let hard = finding.verdict.is_hard();
+        assert!(!hard || finding.kind == Kind::Bounce, "{finding:?}");
+        let recipient = finding.recipient.as_deref().unwrap_or("some");
+        assert!(!recipient.is_empty() && recipient.len() <= 320, "{recipient:?}");
+    }
+    assert_eq!(analysis, analyse(input), "the same message, the same analysis");
+}
+
+/// The groups of a delivery report: bounded, and each of them about somebody or something.
+pub fn dsn(input: &[u8]) {
+    let groups = read_groups(input);
+    assert!(groups.len() <= 200);
+    for group in groups {
+        for recipient in [group.original_recipient, group.final_recipient].into_iter().flatten() {
+            assert!(!recipient.is_empty() && recipient.len() <= 320, "{recipient:?}");
+        }
+        assert!(!group.diagnostic.contains(['\r', '\n']));
+    }
 }
 
 /// The largest message of [`converse`], in octets.
@@ -280,8 +307,10 @@ mod tests {
 
     /// Each target by the name of its program and of the folder with its inputs.
     const TARGETS: &[Target] = &[
+        ("analysis", super::analysis),
         ("command", super::command),
         ("data", super::data),
+        ("dsn", super::dsn),
         ("message", super::message),
         ("reception", super::reception),
         ("reply", super::reply),
