@@ -98,7 +98,7 @@ async fn claim_due(instance: &Arc<Instance>) -> Result<usize, StoreError> {
 /// Puts one claimed delivery where it belongs: settled if its time is over, else into its ready queue.
 async fn take(
     instance: &Arc<Instance>,
-    delivery: Claimed,
+    mut delivery: Claimed,
     bodies: &mut HashMap<BodyId, Arc<[u8]>>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -106,6 +106,8 @@ async fn take(
         // Its lease ran out while a task of this process has it still: that task will settle it.
         return Ok(());
     }
+    // The row says where it stood when it was queued; the smarthost may be another one since, or none.
+    delivery.destination = instance.destination(&delivery.recipient);
     let since = *lock(&instance.since);
     if let Some(settlement) = expired_unattempted(&delivery, since, now) {
         instance.settle(settlement).await;
@@ -129,7 +131,7 @@ async fn take(
     if reserved {
         lock(&instance.ready).push(Waiting { delivery, body });
     } else {
-        instance.settle(give_back(&delivery, now)).await;
+        instance.settle(give_back(&delivery, now + FULL_WAIT)).await;
     }
     Ok(())
 }

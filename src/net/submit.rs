@@ -235,7 +235,7 @@ impl Instance {
     }
 
     /// Which queue a recipient stands in.
-    fn destination(&self, recipient: &Address) -> String {
+    pub(crate) fn destination(&self, recipient: &Address) -> String {
         match &self.config.relay {
             Some(relay) => format!("{}:{}", relay.host, relay.port),
             None => recipient.domain().to_owned(),
