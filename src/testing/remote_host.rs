@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct Taken {
 struct Shared {
     script: Mutex<Script>,
     taken: watch::Sender<Vec<Taken>>,
+    offered: Mutex<Vec<(String, String)>>,
+    connections: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -73,11 +76,17 @@ impl RemoteHost {
     pub async fn start() -> std::io::Result<RemoteHost> {
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
-        let shared = Arc::new(Shared { script: Mutex::default(), taken: watch::Sender::new(Vec::new()) });
+        let shared = Arc::new(Shared {
+            script: Mutex::default(),
+            taken: watch::Sender::new(Vec::new()),
+            offered: Mutex::default(),
+            connections: AtomicUsize::new(0),
+        });
         let accepting = shared.clone();
         let task = tokio::spawn(async move {
             let mut conversations = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = socket.accept().await {
+                accepting.connections.fetch_add(1, Ordering::Relaxed);
                 conversations.spawn(converse(accepting.clone(), stream));
             }
         });
@@ -115,6 +124,16 @@ impl RemoteHost {
         let mut taken = self.shared.taken.subscribe();
         let taken = taken.wait_for(|taken| taken.len() > index).await.expect("the sender is in self");
         taken[index].clone()
+    }
+
+    /// Return path and recipient of every RCPT TO, taken or refused, in order.
+    pub fn offered(&self) -> Vec<(String, String)> {
+        self.shared.offered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     fn script(&self) -> std::sync::MutexGuard<'_, Script> {
@@ -162,6 +181,8 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream) -> std::io::Result<()>
             }
             "RCPT" => {
                 let recipient = path(&command);
+                let offer = (envelope.return_path.clone(), recipient.clone());
+                shared.offered.lock().unwrap_or_else(PoisonError::into_inner).push(offer);
                 let reply = shared.rcpt_reply(&recipient);
                 if reply.starts_with('2') {
                     envelope.recipients.push(recipient);
