@@ -4,44 +4,66 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use returnpath::{Error, Mailer, Message, Receipt, Tag};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::output::{Output, Printer};
 
-/// One line.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    from: Option<String>,
-    to: To,
-    subject: Option<String>,
-    text: Option<String>,
-    raw: Option<String>,
-    raw_base64: Option<String>,
-    tag: Option<TagValue>,
-    mailing: Option<String>,
-    metadata: Option<Value>,
-    key: Option<String>,
-    /// Seconds.
-    deadline: Option<f64>,
+/// The fields of one line, taken out one by one; what is left over is not known.
+struct Line(Map<String, Value>);
+
+/// A field, if there is one to blame, and what is wrong.
+type Wrong = (Option<String>, String);
+
+impl Line {
+    fn parse(bytes: &[u8]) -> Result<Line, Wrong> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => Ok(Line(fields)),
+            Ok(_) => Err((None, "not a message: a JSON object is expected".into())),
+            Err(error) => Err((None, format!("not JSON: {error}"))),
+        }
+    }
+
+    /// The value of a field; null is as good as absent.
+    fn take<T>(&mut self, name: &str, what: &str, read: impl Fn(Value) -> Option<T>) -> Result<Option<T>, Wrong> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => read(value).map(Some).ok_or_else(|| wrong(name, &format!("{what} is expected"))),
+        }
+    }
+
+    fn text(&mut self, name: &str) -> Result<Option<String>, Wrong> {
+        self.take(name, "a text", text)
+    }
+
+    fn recipients(&mut self) -> Result<Vec<String>, Wrong> {
+        let read = |value| match value {
+            Value::String(one) => Some(vec![one]),
+            Value::Array(many) => many.into_iter().map(text).collect(),
+            _ => None,
+        };
+        match self.take("to", "an address or a list of addresses", read)? {
+            Some(recipients) if !recipients.is_empty() => Ok(recipients),
+            _ => Err(wrong("to", "missing; name one recipient at least")),
+        }
+    }
+
+    fn end(self) -> Result<(), Wrong> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => Err((Some(name.clone()), format!("{name}: unknown field; known are {FIELDS}"))),
+        }
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum To {
-    One(String),
-    Many(Vec<String>),
+fn wrong(name: &str, what: &str) -> Wrong {
+    (Some(name.to_owned()), format!("{name}: {what}"))
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TagValue {
-    Number(i64),
-    Text(String),
+fn text(value: Value) -> Option<String> {
+    if let Value::String(text) = value { Some(text) } else { None }
 }
 
 /// A line that was read, on its way to the store.
@@ -101,88 +123,91 @@ pub async fn feed(mailer: Mailer, output: Output, printer: Arc<Printer>) {
 }
 
 fn submit(mailer: &Mailer, line: u64, bytes: &[u8]) -> Result<Pending, Problem> {
-    let given: Line = serde_json::from_slice(bytes).map_err(|error| {
-        let value: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-        Problem {
-            line,
-            key: value["key"].as_str().map(str::to_owned),
-            to: value["to"].clone(),
-            field: None,
-            text: format!("not a message: {error}"),
-        }
-    })?;
-    let to = match &given.to {
-        To::One(one) => json!(one),
-        To::Many(many) => json!(many),
-    };
-    let key = given.key.clone();
-    let tag = given.tag.as_ref().map(|tag| match tag {
-        TagValue::Number(number) => json!(number),
-        TagValue::Text(text) => json!(text),
-    });
-    let problem = |error: Error| Problem {
+    let given: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let (key, to) = (given["key"].as_str().map(str::to_owned), given["to"].clone());
+    let tag = Some(given["tag"].clone()).filter(|tag| !tag.is_null());
+    let message = Line::parse(bytes).and_then(message).map_err(|(field, text)| Problem {
         line,
         key: key.clone(),
         to: to.clone(),
-        field: error.field().map(str::to_owned),
-        text: error.to_string(),
-    };
-    let message = message(given).map_err(&problem)?;
+        field,
+        text,
+    })?;
     let mailer = mailer.clone();
     let sent = tokio::spawn(async move { mailer.send(message).await });
     Ok(Pending { line, key, tag, to, sent })
 }
 
-fn message(given: Line) -> Result<Message, Error> {
-    let recipients = match given.to {
-        To::One(one) => vec![one],
-        To::Many(many) => many,
-    };
-    let raw = match (given.raw, given.raw_base64) {
-        (Some(raw), _) => Some(raw.into_bytes()),
-        (None, Some(base64)) => Some(decode(&base64)?),
+fn message(mut line: Line) -> Result<Message, Wrong> {
+    let recipients = line.recipients()?;
+    let (from, subject, body) = (line.text("from")?, line.text("subject")?, line.text("text")?);
+    let raw = match (line.text("raw")?, line.text("raw_base64")?) {
+        (Some(_), Some(_)) => return Err(wrong("raw_base64", "there is `raw` already; one of the two")),
+        (Some(raw), None) => Some(("raw", raw.into_bytes())),
+        (None, Some(text)) => Some(("raw_base64", decode(&text).ok_or_else(|| wrong("raw_base64", "not base64"))?)),
         (None, None) => None,
     };
     let mut builder = match raw {
-        Some(raw) => Message::raw(raw),
+        Some((name, _)) if subject.is_some() || body.is_some() => {
+            return Err(wrong(name, "a whole message has its subject and text in it; leave out `subject` and `text`"));
+        }
+        Some((_, raw)) => {
+            let builder = Message::raw(raw);
+            match from {
+                Some(from) => builder.from(from),
+                None => builder,
+            }
+        }
         None => {
-            let mut builder = Message::builder();
-            if let Some(from) = given.from {
-                builder = builder.from(from);
+            let from = from.ok_or_else(|| wrong("from", "missing; name the author"))?;
+            let builder = Message::builder().from(from).text(body.unwrap_or_default());
+            match subject {
+                Some(subject) => builder.subject(subject),
+                None => builder,
             }
-            if let Some(subject) = given.subject {
-                builder = builder.subject(subject);
-            }
-            builder.text(given.text.unwrap_or_default())
         }
     };
     for recipient in recipients {
         builder = builder.to(recipient);
     }
-    builder = match given.tag {
-        Some(TagValue::Number(number)) => builder.tag(Tag::from(number)),
-        Some(TagValue::Text(text)) => builder.tag(text),
+    let tag = line.take("tag", "a text or an integer", |value| match value {
+        Value::Number(number) => number.as_i64().map(Tag::from).or_else(|| number.as_u64().map(Tag::from)).map(Ok),
+        Value::String(text) => Some(Err(text)),
+        _ => None,
+    })?;
+    builder = match tag {
+        Some(Ok(tag)) => builder.tag(tag),
+        Some(Err(text)) => builder.tag(text),
         None => builder,
     };
-    if let Some(mailing) = given.mailing {
+    if let Some(mailing) = line.text("mailing")? {
         builder = builder.mailing(mailing);
     }
-    if let Some(metadata) = given.metadata {
+    if let Some(metadata) = line.take("metadata", "JSON", Some)? {
         builder = builder.metadata(metadata);
     }
-    if let Some(key) = given.key {
+    if let Some(key) = line.text("key")? {
         builder = builder.idempotency_key(key);
     }
-    if let Some(deadline) = given.deadline {
-        builder = builder.deadline(Duration::try_from_secs_f64(deadline).unwrap_or_default());
+    let seconds = |value: Value| Duration::try_from_secs_f64(value.as_f64()?).ok();
+    if let Some(deadline) = line.take("deadline", "a number of seconds, not below 0,", seconds)? {
+        builder = builder.deadline(deadline);
     }
-    builder.build()
+    line.end()?;
+    builder.build().map_err(|error| (field(&error), error.to_string()))
+}
+
+/// What the field is called in a line.
+fn field(error: &Error) -> Option<String> {
+    match error.field() {
+        Some("idempotency_key") => Some("key".into()),
+        field => field.map(str::to_owned),
+    }
 }
 
 /// Base64 with or without line breaks.
-fn decode(text: &str) -> Result<Vec<u8>, Error> {
+fn decode(text: &str) -> Option<Vec<u8>> {
     mail_parser::decoders::base64::base64_decode(text.as_bytes())
-        .ok_or_else(|| Message::raw(Vec::new()).header("raw_base64", "not base64").build().unwrap_err())
 }
 
 async fn printed(pending: Pending, output: &Output, printer: &Printer) {
@@ -208,7 +233,7 @@ async fn printed(pending: Pending, output: &Output, printer: &Printer) {
             }
             printer.announced(receipt.deliveries.iter().map(|delivery| delivery.id));
         }
-        Ok(Err(error)) => print_problem(problem(error.field().map(str::to_owned), error.to_string()), output),
+        Ok(Err(error)) => print_problem(problem(field(&error), error.to_string()), output),
         Err(error) => print_problem(problem(None, error.to_string()), output),
     }
 }
@@ -225,3 +250,4 @@ fn print_problem(problem: Problem, output: &Output) {
 }
 
 const IN_FLIGHT: usize = 1_024;
+const FIELDS: &str = "from, to, subject, text, raw, raw_base64, tag, mailing, metadata, key, deadline";
