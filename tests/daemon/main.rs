@@ -1,0 +1,12 @@
+//! `examples/daemon` as a black box: a child process that is fed lines, talked to over SMTP, and killed.
+//!
+//! `RETURNPATH_SCALE=full` makes the long ones long.
+
+mod conversation;
+mod crash;
+mod input;
+mod kills;
+mod name_server;
+mod process;
+mod route;
+mod start;
