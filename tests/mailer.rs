@@ -1,0 +1,153 @@
+//! The mailer as an application holds it: its settings, its runtime, its end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use returnpath::event::{Event, EventKind, from_fn};
+use returnpath::testing::RemoteHost;
+use returnpath::{FailureHandler, Mailer, MailerBuilder, Message, Smarthost, StoreLocation};
+
+fn builder() -> MailerBuilder {
+    Mailer::builder("b.example.org").ehlo("mail.example.org").store(StoreLocation::memory()).handler(())
+}
+
+fn message() -> returnpath::MessageBuilder {
+    Message::builder().from("news@example.org").to("ann@example.net").subject("Hello").text("Good morning.").tag(17)
+}
+
+fn noting(told: &Arc<Mutex<Vec<Event>>>) -> impl FailureHandler {
+    let told = told.clone();
+    from_fn(move |event: Event| {
+        told.lock().unwrap().push(event);
+        async { Ok(()) }
+    })
+}
+
+#[tokio::test]
+async fn everything_that_is_missing_is_named_at_once() {
+    let error = Mailer::builder("b.example.org").start().await.unwrap_err();
+    assert!(error.is_config());
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    for (line, (name, advice)) in lines.iter().zip([
+        ("ehlo: missing", ".ehlo(\"mail.example.org\")"),
+        ("store: missing", ".store(\"mail.db\")"),
+        ("handler: missing", ".handler(())"),
+    ]) {
+        assert!(line.starts_with(name) && line.contains(advice), "{line}");
+    }
+    assert_eq!(lines.len(), 3, "{text}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_with_its_setting() {
+    for (builder, words) in [
+        (Mailer::builder("nodot").ehlo("mail.example.org").store("x.db").handler(()), &["\"nodot\"", "dot"][..]),
+        (Mailer::builder("").ehlo("mail.example.org").store("x.db").handler(()), &["return-path domain"]),
+        (
+            Mailer::builder("b.example.org\r\n").ehlo("mail.example.org").store("x.db").handler(()),
+            &["return-path domain"],
+        ),
+        (builder().ehlo("localhost"), &["ehlo", "\"localhost\"", "dot"]),
+        (builder().ehlo("mail.example.org\r\nMAIL FROM:<>"), &["ehlo"]),
+        (builder().retry(Vec::new()), &["retry", "empty"]),
+        (builder().smtp_port(0), &["smtp_port"]),
+        (builder().smarthost(Smarthost::new("relay.example")), &["smarthost", "relay.example", "host:port"]),
+        (builder().tls_roots("/nonexistent/roots.pem"), &["tls_roots", "roots.pem"]),
+    ] {
+        let error = builder.start().await.unwrap_err();
+        assert!(error.is_config(), "{error:?}");
+        for word in words {
+            assert!(error.to_string().contains(word), "no {word:?} in {error}");
+        }
+    }
+}
+
+#[test]
+fn a_start_outside_a_runtime_is_an_error_and_no_panic() {
+    let start = std::pin::pin!(builder().start());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(started) = std::future::Future::poll(start, &mut context) else {
+        panic!("it waits for something that cannot come");
+    };
+    let error = started.unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("tokio"), "{error}");
+}
+
+#[test]
+fn one_thread_is_enough() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let remote = RemoteHost::start().await.unwrap();
+        let told = Arc::default();
+        let mailer = builder()
+            .smarthost(Smarthost::new(remote.address().to_string()))
+            .handler(noting(&told))
+            .start()
+            .await
+            .unwrap();
+        let listener = mailer.listen("127.0.0.1:0").await.unwrap();
+        let receipt = mailer.send(message()).await.unwrap();
+        let delivery = &receipt.deliveries[0];
+        let outcome = mailer.outcome(delivery.id, PATIENCE).await.unwrap();
+        assert_eq!(outcome, Some(returnpath::Outcome::Delivered));
+        let report =
+            returnpath::testing::Report::failed("ann@example.net", "5.1.1", "550 5.1.1 no such user").to_string();
+        returnpath::testing::deliver_to(listener.local_addr(), delivery.return_path.as_str(), &report).await.unwrap();
+        mailer.drain().await.unwrap();
+        let kinds: Vec<EventKind> = told.lock().unwrap().iter().map(Event::kind).collect();
+        assert_eq!(kinds, [EventKind::Delivered, EventKind::Bounce]);
+        listener.stop(PATIENCE).await;
+        mailer.shutdown(PATIENCE).await.unwrap();
+        assert!(mailer.send(message()).await.unwrap_err().is_closed());
+    });
+}
+
+/// Nobody called `shutdown`: the tasks stop, the store is free, and the next start goes on where this one was.
+#[tokio::test]
+async fn dropping_the_last_clone_stops_as_a_crash_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("mail.db");
+    // Takes connections and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = Smarthost::new(silent.local_addr().unwrap().to_string());
+    let told = Arc::default();
+    let mailer = builder().store(&*store).smarthost(relay).handler(noting(&told)).start().await.unwrap();
+    let clone = mailer.clone();
+    let receipt = mailer.send(message()).await.unwrap();
+    let (mut connection, _) = silent.accept().await.unwrap();
+    drop(mailer);
+    assert!(clone.send(message().to("bob@example.net")).await.is_ok(), "a clone is left");
+    drop(clone);
+    let mut octet = [0];
+    let read = tokio::io::AsyncReadExt::read(&mut connection, &mut octet);
+    assert!(matches!(tokio::time::timeout(PATIENCE, read).await, Ok(Ok(0) | Err(_))), "its connections are closed");
+
+    let remote = RemoteHost::start().await.unwrap();
+    let relay = Smarthost::new(remote.address().to_string());
+    // The lock ends with the store's own thread, which ends behind the tasks.
+    let start = async {
+        loop {
+            let start = builder().store(&*store).smarthost(relay.clone()).handler(noting(&told)).start().await;
+            match start {
+                Ok(mailer) => break mailer,
+                Err(error) if error.to_string().contains("in use") => {
+                    tokio::time::sleep(Duration::from_millis(10)).await
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let mailer = tokio::time::timeout(PATIENCE, start).await.expect("the store is free");
+    mailer.drain().await.unwrap();
+    let told = told.lock().unwrap();
+    assert!(
+        told.iter()
+            .any(|event| event.kind() == EventKind::Delivered && event.delivery() == Some(receipt.deliveries[0].id))
+    );
+    assert_eq!(told.iter().filter(|event| event.kind() == EventKind::Delivered).count(), 3);
+    assert_eq!(remote.taken().len(), 3);
+}
+
+/// For anything that must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
