@@ -243,8 +243,23 @@ impl Server<'_> {
                 begun = begin.next(), if begin.running.is_some() => match begun {
                     Ok(begun) => {
                         let now = line.now();
-                        for delivery in begun {
-                            line.machine().release(delivery, now);
+                        for delivery in &begun.may_go_on {
+                            line.machine().release(*delivery, now);
+                        }
+                        if begun.may_go_on.len() < begun.asked.len() {
+                            // Cancelled, or the lease was lost: somebody else has it. Closing is the only way to take a
+                            // message back whose envelope is out; nothing was accepted.
+                            let lost = |waiting: &Waiting| {
+                                let id = &waiting.delivery.id;
+                                begun.asked.contains(id) && !begun.may_go_on.contains(id)
+                            };
+                            flying.retain(|waiting| !lost(waiting));
+                            let mut held = lock(&instance.held);
+                            begun.asked.iter().filter(|id| !begun.may_go_on.contains(id)).for_each(|id| {
+                                held.remove(id);
+                            });
+                            end.progressed = true;
+                            break;
                         }
                     }
                     Err(error) => {
@@ -381,21 +396,31 @@ fn transaction(waiting: &Waiting) -> Transaction {
 #[derive(Default)]
 struct Begin {
     wanted: Vec<DeliveryId>,
-    running: Option<Pin<Box<dyn Future<Output = Result<Vec<DeliveryId>, StoreError>> + Send>>>,
+    running: Option<Pin<Box<dyn Future<Output = Result<Begun, StoreError>> + Send>>>,
+}
+
+/// What the store answered.
+#[derive(Default)]
+struct Begun {
+    asked: Vec<DeliveryId>,
+    may_go_on: Vec<DeliveryId>,
 }
 
 impl Begin {
     fn start(&mut self, instance: &Arc<Instance>) {
         if self.running.is_none() && !self.wanted.is_empty() {
             let store = instance.store.clone();
-            let wanted = std::mem::take(&mut self.wanted);
-            self.running = Some(Box::pin(async move { store.begin(wanted).await }));
+            let asked = std::mem::take(&mut self.wanted);
+            self.running = Some(Box::pin(async move {
+                let may_go_on = store.begin(asked.clone()).await?;
+                Ok(Begun { asked, may_go_on })
+            }));
         }
     }
 
     /// Waits for the running one. Cancel-safe: it stays here until it has ended.
-    async fn next(&mut self) -> Result<Vec<DeliveryId>, StoreError> {
-        let Some(running) = &mut self.running else { return Ok(Vec::new()) };
+    async fn next(&mut self) -> Result<Begun, StoreError> {
+        let Some(running) = &mut self.running else { return Ok(Begun::default()) };
         let result = running.await;
         self.running = None;
         result

@@ -22,8 +22,10 @@ pub(crate) struct Driver<S, M> {
     written: usize,
     /// Whether the operating system holds all that was given to it, but its buffer was not flushed yet.
     unflushed: bool,
-    /// The peer closed its side, or the connection broke: nothing is read any more.
-    ended: bool,
+    /// The peer closed its side: nothing is read any more. It may still read what is written.
+    heard_all: bool,
+    /// The connection broke: nothing is read or written any more.
+    broken: bool,
     wait: Option<Instant>,
     buffer: Box<[u8]>,
 }
@@ -53,7 +55,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
             outgoing: VecDeque::new(),
             written: 0,
             unflushed: false,
-            ended: false,
+            heard_all: false,
+            broken: false,
             wait: None,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
         }
@@ -78,6 +81,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
     /// when the future is dropped.
     pub(crate) async fn next(&mut self) -> Step<M::Action> {
         loop {
+            // What the peer said already is heard before anything more goes out: a reply that waits before the end of
+            // data means that the two are out of step.
+            if let Some(moved) = self.heard().await {
+                self.tell(moved);
+                continue;
+            }
             match self.machine.poll(self.clock.instant()) {
                 Output::Send(pieces) => {
                     self.unflushed = true;
@@ -103,24 +112,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
                     }
                 }
             };
-            let now = self.clock.instant();
             match moved {
-                None => self.machine.handle(Input::Time, now),
-                Some(Moved::Read(0)) => {
-                    self.ended = true;
-                    self.machine.handle(Input::Closed, now);
-                }
-                Some(Moved::Read(count)) => self.machine.handle(Input::Bytes(&self.buffer[..count]), now),
-                Some(Moved::Flushed) => self.machine.handle(Input::Flushed, now),
-                Some(Moved::Broken(why)) => {
-                    self.ended = true;
-                    self.outgoing.clear();
-                    self.written = 0;
-                    self.unflushed = false;
-                    self.machine.handle(Input::Broken(&why), now);
-                }
+                None => self.machine.handle(Input::Time, self.clock.instant()),
+                Some(moved) => self.tell(moved),
             }
         }
+    }
+
+    fn tell(&mut self, moved: Moved) {
+        let now = self.clock.instant();
+        match moved {
+            Moved::Read(0) => {
+                self.heard_all = true;
+                self.machine.handle(Input::Closed, now);
+            }
+            Moved::Read(count) => self.machine.handle(Input::Bytes(&self.buffer[..count]), now),
+            Moved::Flushed => self.machine.handle(Input::Flushed, now),
+            Moved::Broken(why) => {
+                self.broken = true;
+                self.outgoing.clear();
+                self.written = 0;
+                self.unflushed = false;
+                self.machine.handle(Input::Broken(&why), now);
+            }
+        }
+    }
+
+    /// What can be read without waiting.
+    async fn heard(&mut self) -> Option<Moved> {
+        if self.heard_all || self.broken {
+            return None;
+        }
+        poll_fn(|context| {
+            Poll::Ready(match self.poll_read(context) {
+                Poll::Ready(Ok(count)) => Some(Moved::Read(count)),
+                Poll::Ready(Err(error)) => Some(Moved::Broken(error.to_string())),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     /// Waits until something was read, or everything is written.
@@ -147,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
                 Poll::Pending => break,
             }
         }
-        if self.ended {
+        if self.heard_all || self.broken {
             return Poll::Pending;
         }
         match self.poll_read(context) {
@@ -196,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
     /// Writes what is left and closes, within a short time: the peer's answer is no longer of interest.
     async fn last_words(&mut self) {
         let write = async {
-            while !self.outgoing.is_empty() && !self.ended {
+            while !self.outgoing.is_empty() && !self.broken {
                 if poll_fn(|context| self.poll_write(context)).await.is_err() {
                     return;
                 }

@@ -23,6 +23,8 @@ pub(crate) struct Instance {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) keyring: RwLock<Keyring>,
+    /// Whether the ring lives in the store, not in the user's own file.
+    pub(crate) ring_in_store: bool,
     pub(crate) domains: ReturnDomains,
     pub(crate) forms: RwLock<Forms>,
     pub(crate) ids: Mutex<IdSource>,

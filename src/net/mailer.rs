@@ -76,6 +76,7 @@ impl Mailer {
         let resolver = HickoryResolver::new(config.dns)
             .map_err(|why| Error::new(Kind::Config, format!("dns: the resolver cannot be set up: {why}")))?;
         let store = open_store(&checked.store).await?;
+        let ring_in_store = checked.keyring.is_none();
         let keyring = open_keyring(&*store, checked.keyring, now).await?;
         let recovered = store.recover(now, now + RECOVERY_LEASE).await?;
         let (settlements, waiting) = mpsc::channel(SETTLEMENTS);
@@ -83,6 +84,7 @@ impl Mailer {
             store: store.clone(),
             clock: clock.clone(),
             keyring: RwLock::new(keyring),
+            ring_in_store,
             domains,
             forms: RwLock::new(Forms::default()),
             ids: Mutex::new(IdSource::new(0, recovered.high_water)),
@@ -298,15 +300,42 @@ impl Mailer {
         }
     }
 
-    /// Reads the ring again: another file, or more keys. Paths of keys that both rings know open all the time.
+    /// The ring of secrets, to be changed ([`Keyring::rotate`], [`Keyring::advance`]) and given back to
+    /// [`Mailer::reload_keyring`].
+    pub fn keyring(&self) -> Keyring {
+        self.instance().keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over a ring that has more keys, or later states: read again from its file, or changed by hand. Where the
+    /// ring lives in the store, it is durable there when this returns. Paths of keys that both rings know open all the
+    /// time.
+    ///
+    /// ```
+    /// # use returnpath::return_path::KeyState;
+    /// # use returnpath::{Mailer, StoreLocation, Timestamp};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mailer = Mailer::builder("b.example.org").ehlo("mail.example.org").store(StoreLocation::memory());
+    /// # let mailer = mailer.handler(()).start().await?;
+    /// # let now = Timestamp::from_millis(1_800_000_000_000);
+    /// let mut ring = mailer.keyring();
+    /// let key = ring.rotate(now)?;
+    /// ring.advance(key, KeyState::Mint, now)?; // the one before retires: it opens, and mints no more
+    /// mailer.reload_keyring(ring).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// A ring that lacks a key that the store knows, or has another secret under its number, changes nothing.
+    /// A ring that lacks a key that the store knows, or has another secret under its number, changes nothing; the text
+    /// names the ids.
     pub async fn reload_keyring(&self, keyring: Keyring) -> Result<(), Error> {
         let instance = self.instance();
-        let keyring = open_keyring(&*instance.store, Some(keyring), instance.clock.now()).await?;
-        *instance.keyring.write().unwrap_or_else(PoisonError::into_inner) = keyring;
+        let mut merged = self.keyring();
+        merged.merge(&keyring)?;
+        instance.store.save_keys(merged.to_stored(instance.ring_in_store, instance.clock.now())).await?;
+        *instance.keyring.write().unwrap_or_else(PoisonError::into_inner) = merged;
         Ok(())
     }
 
