@@ -34,7 +34,8 @@ async fn send(return_domain: &str, ehlo: &str, from: &str, to: &str) -> Result<(
         HandlerResult::Ok(())
     });
     let mailer = Mailer::builder(return_domain).ehlo(ehlo).store("send.db").handler(handler).start().await?;
-    let message = Message::builder().from(from).to(to).subject("Hello").text("A message with a return path of its own.");
+    let message =
+        Message::builder().from(from).to(to).subject("Hello").text("A message with a return path of its own.");
     let receipt = mailer.send(message).await?;
     for delivery in &receipt.deliveries {
         println!("{} is queued as {}; its return path is {}", delivery.recipient, delivery.id, delivery.return_path);

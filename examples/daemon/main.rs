@@ -64,10 +64,12 @@ async fn run(args: Args) -> Result<(), Error> {
         }));
         listeners.push(listener);
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| {
-        eprintln!("daemon: no signal handler: {error}");
-        error
-    }).ok();
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| {
+            eprintln!("daemon: no signal handler: {error}");
+            error
+        })
+        .ok();
     let mut interrupt = signal(SignalKind::interrupt()).ok();
     let lines = input::feed(mailer.clone(), output.clone(), printer);
     let work = async {

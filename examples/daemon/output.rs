@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use returnpath::event::{EventKind, Origin};
@@ -88,13 +88,7 @@ impl Printer {
     pub fn new(output: Output, delay: Option<Duration>) -> Printer {
         #[allow(clippy::disallowed_methods, reason = "this is the application: it asks for the time")]
         let started = std::time::SystemTime::now().into();
-        Printer {
-            output,
-            delay,
-            started,
-            announced: Mutex::default(),
-            news: Notify::new(),
-        }
+        Printer { output, delay, started, announced: Mutex::default(), news: Notify::new() }
     }
 
     /// The `queued` lines of these are printed.

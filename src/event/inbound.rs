@@ -96,9 +96,10 @@ fn kind_of(analysis: &Analysis, finding: Option<&Finding>) -> EventKind {
 
 /// Feedback that is a complaint: not `not-spam`, and not a report about authentication (RFC 5965 §7.3, RFC 6591).
 fn is_complaint(analysis: &Analysis) -> bool {
-    analysis.feedback_type.as_deref().is_none_or(|kind| {
-        !["not-spam", "auth-failure", "dmarc"].iter().any(|other| kind.eq_ignore_ascii_case(other))
-    })
+    analysis
+        .feedback_type
+        .as_deref()
+        .is_none_or(|kind| !["not-spam", "auth-failure", "dmarc"].iter().any(|other| kind.eq_ignore_ascii_case(other)))
 }
 
 /// The finding about our recipient: its own group, else the worst where there is only one to choose from.
@@ -140,12 +141,7 @@ fn text_of(kind: EventKind, analysis: &Analysis, finding: Option<&Finding>, send
 }
 
 /// The same for the same mail to the same delivery, however often it arrives.
-fn event_id(
-    kind: EventKind,
-    delivery: Option<DeliveryId>,
-    belonging: &Belonging,
-    analysis: &Analysis,
-) -> EventId {
+fn event_id(kind: EventKind, delivery: Option<DeliveryId>, belonging: &Belonging, analysis: &Analysis) -> EventId {
     let whose = match (delivery, belonging) {
         (Some(delivery), _) => delivery.as_u64().to_be_bytes().to_vec(),
         (None, Belonging::Nothing { role }) => role.as_bytes().to_vec(),

@@ -85,3 +85,20 @@ impl Event {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventKind, EventRecord, Origin};
+    use crate::id::EventId;
+
+    #[test]
+    fn what_is_not_known_is_null_and_every_key_is_there() {
+        let alert = EventRecord::bare(EventId::derive(&[b"x"]), EventKind::Alert, Timestamp::EPOCH, Origin::Local);
+        let json = Event::new(alert).to_json();
+        let keys = json.as_object().unwrap();
+        assert_eq!(keys.len(), 28);
+        let known = ["event", "event_id", "at", "attempts", "verified", "origin"];
+        assert!(keys.iter().all(|(key, value)| value.is_null() != known.contains(&key.as_str())), "{json}");
+    }
+}

@@ -161,10 +161,7 @@ impl Server<'_> {
         }
         let is_self = |address| instance.is_own_socket(address, config.smtp_port);
         let found = candidates(domain, &exchangers, answers, is_self, config.allow_loopback).map_err(dns)?;
-        Ok(found
-            .into_iter()
-            .map(|Candidate { host: name, address }| host(&name, address, config.smtp_port))
-            .collect())
+        Ok(found.into_iter().map(|Candidate { host: name, address }| host(&name, address, config.smtp_port)).collect())
     }
 
     /// Opens a conversation, in clear if STARTTLS is offered there and broken.

@@ -35,11 +35,7 @@ impl Gate for Instance {
         if let Some((local, domain)) = path.rsplit_once('@')
             && domain_to_ascii(domain).is_ok_and(|domain| forms.of_domain(&domain, self.clock.now()).next().is_some())
         {
-            for (name, role) in [
-                ("postmaster", Role::Postmaster),
-                ("abuse", Role::Abuse),
-                (FEEDBACK, Role::Feedback),
-            ] {
+            for (name, role) in [("postmaster", Role::Postmaster), ("abuse", Role::Abuse), (FEEDBACK, Role::Feedback)] {
                 if local.eq_ignore_ascii_case(name) {
                     return Admission::Role(role);
                 }

@@ -267,8 +267,7 @@ impl Conversation {
             return self.turn_away(stream).await;
         }
         let clock = self.instance.clock.clone();
-        let machine =
-            Reception::new(self.reception.clone(), self.instance.clone(), self.peer, false, clock.instant());
+        let machine = Reception::new(self.reception.clone(), self.instance.clone(), self.peer, false, clock.instant());
         let mut line = Driver::new(Stream::Plain(stream), machine, clock.clone());
         let mut stopping = false;
         loop {
@@ -323,9 +322,9 @@ impl Error {
     /// Whether the store has no room.
     fn is_full(&self) -> bool {
         use std::error::Error as _;
-        self.source().and_then(|source| source.downcast_ref::<StoreError>()).is_some_and(|error| {
-            matches!(error, StoreError::Full(_))
-        })
+        self.source()
+            .and_then(|source| source.downcast_ref::<StoreError>())
+            .is_some_and(|error| matches!(error, StoreError::Full(_)))
     }
 }
 

@@ -65,8 +65,10 @@ impl Mailer {
         let config = checked.config;
         let clock = config.clock.clone();
         let now = clock.now();
-        let domains = ReturnDomains::new(&checked.domain, &checked.further_domains, &checked.layout)
-            .map_err(|wrong| Error::new(Kind::Config, wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let domains =
+            ReturnDomains::new(&checked.domain, &checked.further_domains, &checked.layout).map_err(|wrong| {
+                Error::new(Kind::Config, wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            })?;
         let roots = match &checked.tls_roots {
             Some(path) => {
                 Some(certificates(path).map_err(|why| Error::new(Kind::Config, format!("tls_roots: {why}")))?)
@@ -113,7 +115,10 @@ impl Mailer {
             .map(|delivery| uncertain_after_crash(delivery, &instance.config.plan, now))
             .collect();
         if !uncertain.is_empty() {
-            tracing::warn!(deliveries = uncertain.len(), "were in flight when the last run ended; their fate is uncertain");
+            tracing::warn!(
+                deliveries = uncertain.len(),
+                "were in flight when the last run ended; their fate is uncertain"
+            );
             store.settle(uncertain).await?;
         }
         let stop = || instance.stop.subscribe();
@@ -168,13 +173,14 @@ impl Mailer {
         let mut bytes = 0;
         let mut waiting = Vec::new();
         for message in messages {
-            let message = match message.try_into().map_err(Error::from).and_then(|message| self.open().map(|()| message)) {
-                Ok(message) => message,
-                Err(error) => {
-                    results.push(Some(Err(error)));
-                    continue;
-                }
-            };
+            let message =
+                match message.try_into().map_err(Error::from).and_then(|message| self.open().map(|()| message)) {
+                    Ok(message) => message,
+                    Err(error) => {
+                        results.push(Some(Err(error)));
+                        continue;
+                    }
+                };
             bytes += message.size();
             batch.push(message);
             waiting.push(results.len());

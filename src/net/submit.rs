@@ -89,13 +89,18 @@ impl Instance {
         }
     }
 
-    async fn store_prepared(self: &Arc<Self>, mut prepared: Vec<Prepared>, now: Timestamp) -> Vec<Result<Receipt, Error>> {
+    async fn store_prepared(
+        self: &Arc<Self>,
+        mut prepared: Vec<Prepared>,
+        now: Timestamp,
+    ) -> Vec<Result<Receipt, Error>> {
         if prepared.is_empty() {
             return Vec::new();
         }
         let wait = tokio::time::timeout(self.config.submit_timeout, self.submissions.acquire()).await;
         let Ok(Ok(_permit)) = wait else {
-            let busy = || Err(Error::new(Kind::Busy, "the store has no room for more messages now; nothing was queued"));
+            let busy =
+                || Err(Error::new(Kind::Busy, "the store has no room for more messages now; nothing was queued"));
             return prepared.iter().map(|_| busy()).collect();
         };
         // Those that find room go straight to their connections; they are leased by the commit that accepts them.
@@ -115,7 +120,12 @@ impl Instance {
         results
     }
 
-    async fn commit(self: &Arc<Self>, batch: Vec<Prepared>, leased: bool, now: Timestamp) -> Vec<Result<Receipt, Error>> {
+    async fn commit(
+        self: &Arc<Self>,
+        batch: Vec<Prepared>,
+        leased: bool,
+        now: Timestamp,
+    ) -> Vec<Result<Receipt, Error>> {
         let lease = leased.then(|| self.lease_until());
         if leased {
             let mut held = lock(&self.held);
@@ -223,7 +233,11 @@ impl Instance {
             metadata: options.metadata.clone(),
             stream: options.stream,
             not_before: options.not_before.unwrap_or(now).max(now),
-            expires: self.config.plan.expires(options.stream, options.deadline, options.not_before.unwrap_or(now).max(now)),
+            expires: self.config.plan.expires(
+                options.stream,
+                options.deadline,
+                options.not_before.unwrap_or(now).max(now),
+            ),
             own_deadline: options.deadline.is_some(),
             idempotency: options
                 .idempotency_key
@@ -330,7 +344,10 @@ fn repeated(message: MessageId, deliveries: Vec<(DeliveryId, Address, Address)>)
 
 fn conflict(key: Option<&str>) -> Error {
     let key = key.unwrap_or_default();
-    Error::new(Kind::Conflict, format!("idempotency_key: {key:?} was used before for another content; nothing was queued"))
+    Error::new(
+        Kind::Conflict,
+        format!("idempotency_key: {key:?} was used before for another content; nothing was queued"),
+    )
 }
 
 /// A hundred years.

@@ -52,8 +52,7 @@ fn verified(
             builder.with_root_certificates(roots)
         }
         None => {
-            let verifier =
-                rustls_platform_verifier::Verifier::new(provider).map_err(|error| error.to_string())?;
+            let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(|error| error.to_string())?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
     };

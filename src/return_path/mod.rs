@@ -24,8 +24,8 @@ mod wrappers;
 pub(crate) use domains::ReturnDomains;
 pub(crate) use form::{Form, Forms};
 pub use form::{InvalidLayout, Layout, TagPlacement};
-pub(crate) use mark::MARK_FIELD;
 pub use keyring::{Fingerprint, KeyInfo, KeyState, Keyring, KeyringError};
+pub(crate) use mark::MARK_FIELD;
 pub(crate) use open::{Refusal, Returned};
 
 use crate::address::Address;

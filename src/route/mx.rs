@@ -154,7 +154,8 @@ fn alternating(addresses: Vec<IpAddr>) -> impl Iterator<Item = IpAddr> {
 
 /// A place for a host among those of equal preference: the same for one seed.
 fn shuffled(host: &str, seed: u64) -> u64 {
-    host.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    host.bytes()
+        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A domain may name hundreds; no attempt needs more.
@@ -177,9 +178,8 @@ mod tests {
     #[test]
     fn preference_orders_and_equals_are_shuffled_by_the_seed() {
         let answer = || Ok(vec![mx(20, "c.example"), mx(10, "a.example"), mx(10, "b.example")]);
-        let orders: std::collections::HashSet<Vec<String>> = (0..32)
-            .map(|seed| exchangers("dst.example", answer(), |_| false, seed).unwrap().hosts)
-            .collect();
+        let orders: std::collections::HashSet<Vec<String>> =
+            (0..32).map(|seed| exchangers("dst.example", answer(), |_| false, seed).unwrap().hosts).collect();
         assert_eq!(orders.len(), 2);
         assert!(orders.iter().all(|order| order[2] == "c.example"));
     }
@@ -213,7 +213,9 @@ mod tests {
             let answers = vec![Ok(addresses.iter().map(|a| a.parse().unwrap()).collect())];
             candidates("dst.example", &exchangers, answers, |_| false, allow)
         };
-        for private in ["127.0.0.1", "10.1.1.1", "192.168.0.1", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1", "100.64.0.1"] {
+        for private in
+            ["127.0.0.1", "10.1.1.1", "192.168.0.1", "::1", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1", "100.64.0.1"]
+        {
             assert!(matches!(ask(&[private], false), Err(Trouble::Unusable(_))), "{private}");
             assert_eq!(ask(&[private], true).unwrap().len(), 1);
         }
@@ -236,7 +238,10 @@ mod tests {
         let ask = |answers| candidates("dst.example", &exchangers, answers, |_| false, false);
         let timeout = || Err(DnsError::Temporary("timeout".into()));
         assert!(matches!(ask(vec![timeout(), Err(DnsError::NoData)]), Err(Trouble::DnsTemporary(_))));
-        assert!(matches!(ask(vec![Err(DnsError::NoSuchDomain), Err(DnsError::NoData)]), Err(Trouble::NoMailExchanger(_))));
+        assert!(matches!(
+            ask(vec![Err(DnsError::NoSuchDomain), Err(DnsError::NoData)]),
+            Err(Trouble::NoMailExchanger(_))
+        ));
         assert_eq!(ask(vec![timeout(), Ok(vec!["192.0.2.1".parse().unwrap()])]).unwrap().len(), 1);
     }
 }

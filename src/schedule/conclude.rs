@@ -173,13 +173,7 @@ fn delivered(delivery: &Claimed, reply: Reply, host: String, now: Timestamp) -> 
     }
 }
 
-fn failed(
-    delivery: &Claimed,
-    last: LastAttempt,
-    cause: Option<Reason>,
-    attempts: u32,
-    now: Timestamp,
-) -> Settlement {
+fn failed(delivery: &Claimed, last: LastAttempt, cause: Option<Reason>, attempts: u32, now: Timestamp) -> Settlement {
     let mut fail = event(delivery, EventKind::Fail, b"", &last, attempts, now);
     fail.cause = cause;
     Settlement {
@@ -205,13 +199,7 @@ fn expired(delivery: &Claimed, mut last: LastAttempt, attempts: u32, now: Timest
     failed(delivery, last, cause, attempts, now)
 }
 
-fn settle_uncertain(
-    delivery: &Claimed,
-    last: LastAttempt,
-    attempts: u32,
-    plan: &Plan,
-    now: Timestamp,
-) -> Settlement {
+fn settle_uncertain(delivery: &Claimed, last: LastAttempt, attempts: u32, plan: &Plan, now: Timestamp) -> Settlement {
     let before = delivery.last.as_ref().is_some_and(|last| last.verdict.outcome == Outcome::Uncertain);
     let state = match plan.uncertain {
         UncertainPolicy::Hold => Settled::Held,
