@@ -128,7 +128,9 @@ pub use error::Error;
 pub use event::{Bounce, Event, Failure, FailureHandler, HandlerError, HandlerResult};
 pub use id::{DeliveryId, EventId, InvalidId, MessageId};
 pub use message::{Message, MessageBuilder};
-pub use net::{Listener, ListenerBuilder, Mailer, MailerBuilder, Queued, Receipt, Reception, Smarthost, StoreLocation};
+pub use net::{
+    Delivery, Listener, ListenerBuilder, Mailer, MailerBuilder, Queued, Receipt, Reception, Smarthost, StoreLocation,
+};
 pub use return_path::Keyring;
 pub use schedule::UncertainPolicy;
 pub use session::Stage;

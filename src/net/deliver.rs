@@ -14,7 +14,7 @@ use crate::route::{Candidate, candidates, exchangers};
 use crate::schedule::{Attempt, Seen, Waiting, conclude, expired_unattempted};
 use crate::session::{Action, Ended, Session, Stage, Transaction};
 use crate::store::StoreError;
-use crate::verdict::Trouble;
+use crate::verdict::{Scope, Trouble};
 
 /// Serves a destination until nothing waits for it, then gives its connection slot back.
 pub(crate) async fn serve(instance: Arc<Instance>, destination: String) {
@@ -110,6 +110,10 @@ impl Server<'_> {
             }
         }
         if let Some(seen) = worst {
+            if seen.scope() == Scope::Ourselves {
+                // Our own login, most likely: no recipient is told of it, a person is.
+                self.instance.alert("refused-credentials", &seen).await;
+            }
             self.settle_all(seen).await;
         }
     }
@@ -321,13 +325,6 @@ impl Server<'_> {
     ) {
         let attempt = match ended {
             Ended::Accepted(reply) => Attempt::Delivered(reply, label.to_owned()),
-            // 421 before RCPT speaks of the host, not of the message: another one may take it.
-            Ended::Refused(Stage::Mail, reply) if reply.code == 421 && !end.progressed => {
-                let seen = Seen::reply(Stage::Mail, reply).at(label);
-                failed.push_back((waiting, Some(seen.clone())));
-                end.why = Some(seen);
-                return;
-            }
             Ended::Refused(stage, reply) => Attempt::Refused(Seen::reply(stage, reply).at(label)),
             Ended::Stopped(stage, trouble @ Trouble::Unsupported(..)) => {
                 Attempt::Refused(Seen::trouble(stage, trouble).at(label))

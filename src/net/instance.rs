@@ -11,11 +11,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use super::clock::Clock;
 use super::config::Config;
 use super::tls::Connectors;
-use crate::id::{DeliveryId, IdSource};
+use crate::event::{EventKind, EventRecord, Origin};
+use crate::id::{DeliveryId, EventId, IdSource};
 use crate::return_path::{Forms, Keyring, ReturnDomains};
 use crate::route::Resolver;
-use crate::schedule::Ready;
-use crate::store::{Settlement, Store};
+use crate::schedule::{Ready, Seen};
+use crate::store::{Inbound, InboundBounds, Settlement, Store};
 use crate::time::Timestamp;
 
 pub(crate) struct Instance {
@@ -72,6 +73,24 @@ impl Instance {
         self.pending.fetch_add(1, Ordering::AcqRel);
         // The settler lives as long as the instance; at a shutdown what it did not take is redone after the start.
         let _ = self.settlements.send(settlement).await;
+    }
+
+    /// Tells a person of something about the instance itself: once an hour for one cause.
+    pub(crate) async fn alert(&self, cause: &str, seen: &Seen) {
+        let now = self.clock.now();
+        let hour = now.as_millis().div_euclid(3_600_000);
+        let id = EventId::derive(&[b"alert", cause.as_bytes(), &hour.to_be_bytes()]);
+        let text = seen.text();
+        tracing::error!(cause, text, "alert");
+        let mut event = EventRecord::bare(id, EventKind::Alert, now, Origin::Local);
+        event.text = Some(format!("{cause}: {text}"));
+        event.stage = Some(seen.stage);
+        event.host.clone_from(&seen.host);
+        let bounds = InboundBounds { events: u32::MAX, raw_bytes: 0 };
+        match self.store.record(Inbound { events: vec![event], bounds }).await {
+            Ok(_) => self.events.notify_one(),
+            Err(error) => tracing::error!(%error, "an alert could not be stored"),
+        }
     }
 
     pub(crate) fn stopping(&self) -> bool {

@@ -294,6 +294,7 @@ impl Conversation {
                     line = Driver::new(Stream::Server(Box::new(stream)), machine, clock.clone());
                 }
                 Step::Act(Action::Store(received)) => {
+                    tracing::debug!(peer = %self.peer, helo = received.helo, octets = received.size, "a message was received");
                     let stored = self
                         .instance
                         .take_in(&received.mail_from, &received.recipients, &received.data)

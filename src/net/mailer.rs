@@ -26,7 +26,7 @@ use crate::message::Message;
 use crate::report::Reports;
 use crate::return_path::{Forms, Keyring, ReturnDomains};
 use crate::schedule::{Ready, uncertain_after_crash};
-use crate::store::{Settled, Settlement, State, Store};
+use crate::store::{Settled, Settlement, Store};
 use crate::time::Timestamp;
 use crate::verdict::Outcome;
 
@@ -108,6 +108,7 @@ impl Mailer {
             config,
         });
         instance.refresh_forms(now).await?;
+        tracing::info!(leases = recovered.leased, in_flight = recovered.in_flight.len(), "the store is open");
         // Exactly what was in flight when the process died may have been accepted: told before anything is sent.
         let uncertain: Vec<Settlement> = recovered
             .in_flight
@@ -139,7 +140,7 @@ impl Mailer {
         Ok(Mailer { inner: Arc::new(Inner { instance, tasks: Mutex::new(tasks) }) })
     }
 
-    fn instance(&self) -> &Arc<Instance> {
+    pub(super) fn instance(&self) -> &Arc<Instance> {
         &self.inner.instance
     }
 
@@ -225,20 +226,9 @@ impl Mailer {
         let wait = async {
             loop {
                 settled.borrow_and_update();
-                if let Some(found) = self.instance().store.find(delivery).await? {
-                    let outcome = match found.state {
-                        State::Delivered => Some(Outcome::Delivered),
-                        State::Failed => Some(Outcome::Failed),
-                        State::Suppressed => Some(Outcome::Suppressed),
-                        State::Cancelled => Some(Outcome::Cancelled),
-                        State::Held => Some(Outcome::Uncertain),
-                        State::Queued | State::Leased | State::InFlight => None,
-                    };
-                    if outcome.is_some() {
-                        return Ok(outcome);
-                    }
-                } else {
-                    return Ok(None);
+                let Some(found) = self.instance().store.find(delivery).await? else { return Ok(None) };
+                if let Some(outcome) = found.state.outcome() {
+                    return Ok(Some(outcome));
                 }
                 if settled.changed().await.is_err() {
                     return Ok(None);

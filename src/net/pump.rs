@@ -113,27 +113,28 @@ async fn take(
         instance.settle(settlement).await;
         return Ok(());
     }
-    let body = match bodies.get(&delivery.body) {
-        Some(body) => body.clone(),
-        None => match instance.store.body(delivery.body).await? {
-            Some(body) => {
-                bodies.insert(delivery.body, body.clone());
-                body
-            }
-            None => {
-                tracing::error!(delivery = %delivery.id, "the content of a delivery is missing from the store");
-                instance.settle(give_back(&delivery, now + FULL_WAIT)).await;
-                return Ok(());
-            }
-        },
-    };
-    let reserved = lock(&instance.ready).reserve(&delivery.destination, body.len());
-    if reserved {
-        lock(&instance.ready).push(Waiting { delivery, body });
-    } else {
+    let size = usize::try_from(delivery.body_size).unwrap_or(usize::MAX);
+    if !lock(&instance.ready).reserve(&delivery.destination, size) {
         instance.settle(give_back(&delivery, now + FULL_WAIT)).await;
+        return Ok(());
     }
-    Ok(())
+    let body = match bodies.get(&delivery.body) {
+        Some(body) => Ok(Some(body.clone())),
+        None => instance.store.body(delivery.body).await,
+    };
+    match body {
+        Ok(Some(body)) => {
+            bodies.insert(delivery.body, body.clone());
+            lock(&instance.ready).push(Waiting { delivery, body });
+            Ok(())
+        }
+        missing => {
+            lock(&instance.ready).give_up(&delivery.destination, size);
+            instance.settle(give_back(&delivery, now + FULL_WAIT)).await;
+            tracing::error!(delivery = %delivery.id, "the content of a delivery could not be read from the store");
+            missing.map(drop)
+        }
+    }
 }
 
 /// Back to the store, without an attempt.

@@ -10,7 +10,7 @@ use crate::smtp::Reply;
 use crate::store::{Claimed, LastAttempt, Settled, Settlement};
 use crate::time::Timestamp;
 use crate::verdict::{
-    AddressState, Advice, Evidence, Outcome, Reason, Source, Trouble, Verdict, judge_reply, judge_trouble,
+    AddressState, Advice, Evidence, Outcome, Reason, Scope, Source, Trouble, Verdict, judge_reply, judge_trouble,
 };
 
 /// What was seen, and where.
@@ -41,6 +41,25 @@ impl Seen {
     /// Whether it is something other than the remote host's own words.
     pub(crate) fn is_trouble(&self) -> bool {
         matches!(self.what, What::Trouble(_))
+    }
+
+    /// Whom it concerns.
+    pub(crate) fn scope(&self) -> Scope {
+        match &self.what {
+            What::Reply(reply) => judge_reply(self.stage, reply).1,
+            What::Trouble(trouble) => judge_trouble(self.stage, trouble).1,
+        }
+    }
+
+    /// In words, for people.
+    pub(crate) fn text(&self) -> String {
+        let host = self.host.as_deref().unwrap_or("-");
+        match &self.what {
+            What::Reply(reply) => format!("{host}: while {}: {reply}", self.stage),
+            What::Trouble(trouble) => {
+                format!("{host}: while {}: {}", self.stage, judge_trouble(self.stage, trouble).0.evidence.text)
+            }
+        }
     }
 
     pub(crate) fn at(mut self, host: &str) -> Seen {

@@ -135,6 +135,7 @@ pub(crate) struct Claimed {
     pub(crate) tag: Option<Tag>,
     pub(crate) mailing: Option<String>,
     pub(crate) metadata: Option<String>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "a schedule that lets bulk mail stand back asks for it"))]
     pub(crate) stream: Stream,
     pub(crate) queued_at: Timestamp,
     pub(crate) expires: Timestamp,
@@ -202,7 +203,9 @@ pub(crate) struct Settlement {
 pub(crate) enum Settled {
     Delivered,
     Failed,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for a list of dead addresses, which there is none of yet"))]
     Suppressed,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for an order to take messages back, which there is none of yet"))]
     Cancelled,
     /// Uncertain, and held for a person.
     Held,
