@@ -105,9 +105,11 @@ mod session;
 pub mod verdict;
 mod listener;
 pub mod analysis;
-#[cfg(all(feature = "testing", feature = "sqlite"))]
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod bench {
+    pub use crate::return_path::bench::Sealing;
+    #[cfg(feature = "sqlite")]
     pub use crate::store::bench::Enqueueing;
 }
 pub mod event;

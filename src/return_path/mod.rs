@@ -6,8 +6,7 @@
 //! is forgiven on the way back in [`wrappers`].
 
 #[cfg(feature = "testing")]
-#[doc(hidden)]
-pub mod benching;
+pub(crate) mod bench;
 mod domains;
 mod form;
 mod keyfile;

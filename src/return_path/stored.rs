@@ -64,9 +64,28 @@ impl Keyring {
         Ok(())
     }
 
-    /// Takes over what a reloaded ring has: new keys, and later states. It must have every key of this ring that is not
-    /// revoked, with the same secret; otherwise nothing is changed and the ids are named.
-    pub(crate) fn merge(&mut self, reloaded: &Keyring) -> Result<(), KeyringError> {
+    /// Takes over what a reloaded ring has: new keys, and later states. Nothing that opened so far stops to, but by a
+    /// key that was revoked.
+    ///
+    /// ```
+    /// use returnpath::return_path::Keyring;
+    ///
+    /// let mut running = Keyring::generate();
+    /// let mut reloaded = Keyring::from_bytes(running.to_bytes())?;
+    /// reloaded.rotate(returnpath::Timestamp::from_millis(1_700_000_000_000))?;
+    /// running.merge(&reloaded)?;
+    /// assert_eq!(running.keys().count(), 2);
+    ///
+    /// let foreign = running.merge(&Keyring::generate()).unwrap_err().to_string();
+    /// assert!(foreign.contains("it lacks key 1 and it has another secret under key 0"), "{foreign}");
+    /// # Ok::<(), returnpath::return_path::KeyringError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// It lacks a key of this ring that is not revoked, or has another secret under its id. The ids are named, and
+    /// nothing is changed.
+    pub fn merge(&mut self, reloaded: &Keyring) -> Result<(), KeyringError> {
         let (mut lacking, mut different) = (Vec::new(), Vec::new());
         let mut merged = reloaded.clone();
         for (id, key) in self.entries() {

@@ -6,20 +6,20 @@ use super::{Form, Forms, Keyring, Layout, TagPlacement};
 use crate::id::DeliveryId;
 use crate::tag::Tag;
 
-/// An instance with one return-path domain.
+/// A ring, and one return-path domain.
 #[derive(Debug)]
-pub struct Instance {
+pub struct Sealing {
     ring: Keyring,
     form: Form,
     accepted: Forms,
 }
 
-impl Instance {
+impl Sealing {
     /// A new ring, and return paths at `b.example.org`.
-    pub fn new() -> Instance {
+    pub fn new() -> Sealing {
         let form = Form::new("b.example.org", Layout::default()).expect("a domain");
         let accepted = Forms::new([&form], &[], Duration::ZERO);
-        Instance { ring: Keyring::generate(), form, accepted }
+        Sealing { ring: Keyring::generate(), form, accepted }
     }
 
     /// The return path of a delivery.
@@ -34,8 +34,8 @@ impl Instance {
     }
 }
 
-impl Default for Instance {
-    fn default() -> Instance {
-        Instance::new()
+impl Default for Sealing {
+    fn default() -> Sealing {
+        Sealing::new()
     }
 }
