@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 A sender and receiver around returnpath: JSON lines in, JSON lines out.
 
   --domain D               the return-path domain (required)
@@ -34,40 +34,40 @@ A sender and receiver around returnpath: JSON lines in, JSON lines out.
 Times are numbers with ms, s, m, h or d; a bare number is seconds.
 ";
 
-pub enum StoreArg {
+pub(crate) enum StoreArg {
     Sqlite(PathBuf),
     Memory,
 }
 
-pub struct Args {
-    pub domain: String,
-    pub store: StoreArg,
-    pub ehlo: String,
-    pub keys: Option<PathBuf>,
-    pub listen: Vec<String>,
-    pub tls: Option<(PathBuf, PathBuf)>,
-    pub tls_ca: Option<PathBuf>,
-    pub bind: Option<IpAddr>,
-    pub relay: Option<String>,
-    pub dns: Option<SocketAddr>,
-    pub smtp_port: Option<u16>,
-    pub allow_loopback: bool,
-    pub retry: Option<Vec<Duration>>,
-    pub give_up: Option<Duration>,
-    pub delay_after: Option<Vec<Duration>>,
-    pub command_timeout: Option<Duration>,
-    pub session_timeout: Option<Duration>,
-    pub max_size: Option<u64>,
-    pub max_connections: Option<usize>,
-    pub handler_delay: Option<Duration>,
-    pub drain: bool,
-    pub quiet: bool,
-    pub mint: Option<String>,
+pub(crate) struct Args {
+    pub(crate) domain: String,
+    pub(crate) store: StoreArg,
+    pub(crate) ehlo: String,
+    pub(crate) keys: Option<PathBuf>,
+    pub(crate) listen: Vec<String>,
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) tls_ca: Option<PathBuf>,
+    pub(crate) bind: Option<IpAddr>,
+    pub(crate) relay: Option<String>,
+    pub(crate) dns: Option<SocketAddr>,
+    pub(crate) smtp_port: Option<u16>,
+    pub(crate) allow_loopback: bool,
+    pub(crate) retry: Option<Vec<Duration>>,
+    pub(crate) give_up: Option<Duration>,
+    pub(crate) delay_after: Option<Vec<Duration>>,
+    pub(crate) command_timeout: Option<Duration>,
+    pub(crate) session_timeout: Option<Duration>,
+    pub(crate) max_size: Option<u64>,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) handler_delay: Option<Duration>,
+    pub(crate) drain: bool,
+    pub(crate) quiet: bool,
+    pub(crate) mint: Option<String>,
 }
 
 impl Args {
     /// `None` when help was asked for.
-    pub fn parse(args: impl Iterator<Item = String>) -> Result<Option<Args>, String> {
+    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Option<Args>, String> {
         let mut args = args;
         let mut found = Args {
             domain: String::new(),

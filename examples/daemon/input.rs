@@ -86,7 +86,7 @@ struct Problem {
 
 /// Reads standard input to its end and prints what became of each line, in order. Up to 1,024 lines are in flight;
 /// then nothing more is read until the first of them is durable.
-pub async fn feed(mailer: Mailer, output: Output, printer: Arc<Printer>) {
+pub(crate) async fn feed(mailer: Mailer, output: Output, printer: Arc<Printer>) {
     let (sender, mut pending) = mpsc::channel::<Result<Pending, Problem>>(IN_FLIGHT);
     let reading = async move {
         let mut input = BufReader::new(tokio::io::stdin());

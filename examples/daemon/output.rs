@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 /// A thread that writes, so that a slow reader of our output holds up no task.
 #[derive(Clone)]
-pub struct Output {
+pub(crate) struct Output {
     lines: Sender<Line>,
 }
 
@@ -25,17 +25,17 @@ enum Line {
 }
 
 impl Output {
-    pub fn start() -> Output {
+    pub(crate) fn start() -> Output {
         let (lines, receiver) = channel();
         std::thread::spawn(move || write(receiver));
         Output { lines }
     }
 
-    pub fn line(&self, value: &Value) {
+    pub(crate) fn line(&self, value: &Value) {
         self.text(&value.to_string());
     }
 
-    pub fn text(&self, text: &str) {
+    pub(crate) fn text(&self, text: &str) {
         let _ = self.lines.send(Line::Text(text.to_owned(), None));
     }
 
@@ -47,7 +47,7 @@ impl Output {
     }
 
     /// Waits until everything is written.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let (done, ended) = channel();
         let _ = self.lines.send(Line::End(done));
         let _ = ended.recv();
@@ -75,7 +75,7 @@ fn write(lines: Receiver<Line>) {
 }
 
 /// The handler.
-pub struct Printer {
+pub(crate) struct Printer {
     output: Output,
     delay: Option<Duration>,
     started: returnpath::Timestamp,
@@ -85,14 +85,14 @@ pub struct Printer {
 }
 
 impl Printer {
-    pub fn new(output: Output, delay: Option<Duration>) -> Printer {
+    pub(crate) fn new(output: Output, delay: Option<Duration>) -> Printer {
         #[allow(clippy::disallowed_methods, reason = "this is the application: it asks for the time")]
         let started = std::time::SystemTime::now().into();
         Printer { output, delay, started, announced: Mutex::default(), news: Notify::new() }
     }
 
     /// The `queued` lines of these are printed.
-    pub fn announced(&self, deliveries: impl Iterator<Item = DeliveryId>) {
+    pub(crate) fn announced(&self, deliveries: impl Iterator<Item = DeliveryId>) {
         self.announced.lock().expect("no panic while it is held").extend(deliveries);
         self.news.notify_waiters();
     }

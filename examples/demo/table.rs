@@ -6,7 +6,7 @@ use returnpath::Event;
 use returnpath::event::EventKind;
 
 /// Draws the bar anew; on anything but a terminal only the full one.
-pub fn progress(what: &str, done: usize, all: usize) {
+pub(crate) fn progress(what: &str, done: usize, all: usize) {
     const WIDTH: usize = 32;
     let terminal = std::io::stdout().is_terminal();
     if !terminal && done < all {
@@ -23,7 +23,7 @@ pub fn progress(what: &str, done: usize, all: usize) {
 }
 
 /// One line for each event; the many plain deliveries as one.
-pub fn print(events: &[Event]) {
+pub(crate) fn print(events: &[Event]) {
     println!("\n{:<10} {:<18} {:<5} {:<15} {:<7} what was said", "event", "recipient", "tag", "reason", "status");
     let mut plain = 0;
     for event in events {
