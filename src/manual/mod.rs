@@ -13,6 +13,7 @@ macro_rules! pages {
 
 pages! {
     flow: "flow.md";
+    store: "store.md";
     events: "events.md";
     defaults: "defaults.md";
     security: "security.md";
