@@ -231,7 +231,10 @@ async fn printed(pending: Pending, output: &Output, printer: &Printer) {
                     "key": pending.key,
                 }));
             }
-            printer.announced(receipt.deliveries.iter().map(|delivery| delivery.id));
+            // Those of a repeated key were announced by the line that queued them, or in an earlier run.
+            if !receipt.repeated {
+                printer.announced(receipt.deliveries.iter().map(|delivery| delivery.id));
+            }
         }
         Ok(Err(error)) => print_problem(problem(field(&error), error.to_string()), output),
         Err(error) => print_problem(problem(None, error.to_string()), output),
