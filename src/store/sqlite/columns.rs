@@ -1,6 +1,7 @@
 //! Between the crate's types and columns: one function a type, both ways side by side.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rusqlite::Row;
 use serde::Serialize;
@@ -107,6 +108,12 @@ pub(super) fn optional_json<T: DeserializeOwned>(
 pub(super) fn address(row: &Row<'_>, column: usize) -> Result<Address, StoreError> {
     let stored: String = row.get(column)?;
     Address::from_str(&stored).map_err(|error| damaged("an address", error))
+}
+
+/// A large value, copied once, out of SQLite's page into the shared bytes.
+pub(super) fn shared_bytes(row: &Row<'_>, column: usize) -> Result<Option<Arc<[u8]>>, StoreError> {
+    let stored = row.get_ref(column)?.as_blob_or_null().map_err(|error| damaged("a body or raw mail", error))?;
+    Ok(stored.map(Arc::from))
 }
 
 pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp, StoreError> {

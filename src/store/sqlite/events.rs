@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::{delivery_key, event_id, from_json, json, limit};
+use super::columns::{delivery_key, event_id, from_json, json, limit, shared_bytes};
 use super::fault::damaged;
 use crate::event::EventRecord;
 use crate::store::{Acknowledgement, Answer, PendingEvent, ReplayRequest, StoreError};
@@ -211,7 +211,7 @@ fn pending(row: &Row<'_>) -> Result<PendingEvent, StoreError> {
     if record.id != event_id(&row.get::<_, Vec<u8>>(3)?)? {
         return Err(damaged("an event", "its text has another id than its row"));
     }
-    record.raw = row.get(4)?;
+    record.raw = shared_bytes(row, 4)?;
     Ok(PendingEvent { sequence: row.get(0)?, attempts: row.get(1)?, error: row.get(5)?, record })
 }
 

@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::columns::{address, delivery_id, delivery_key, message_id, optional_json, state, stream, tag, time};
+use super::columns::{
+    address, delivery_id, delivery_key, message_id, optional_json, shared_bytes, state, stream, tag, time,
+};
 use crate::id::DeliveryId;
 use crate::store::{BodyId, Count, CountBy, Found, StoreError};
 use crate::time::Timestamp;
@@ -42,11 +44,9 @@ fn found(row: &Row<'_>) -> Result<Found, StoreError> {
 
 /// Reads a body.
 pub(super) fn body(db: &Connection, id: BodyId) -> Result<Option<Arc<[u8]>>, StoreError> {
-    let content = db
-        .prepare_cached("SELECT content FROM body WHERE hash = ?1")?
-        .query_row([&id.0[..]], |row| row.get(0))
-        .optional()?;
-    Ok(content)
+    let mut query = db.prepare_cached("SELECT content FROM body WHERE hash = ?1")?;
+    let mut rows = query.query([&id.0[..]])?;
+    Ok(rows.next()?.map(|row| shared_bytes(row, 0)).transpose()?.flatten())
 }
 
 /// Deliveries that are queued, leased or in flight, and events that are pending. A held one waits for a person, a
