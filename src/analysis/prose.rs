@@ -37,27 +37,22 @@ pub(super) struct Setting<'s, 'm> {
 /// Reads a text whose returned original was cut off. Empty if it is no report of a failure or a delay.
 pub(super) fn read(text: &str, setting: &Setting<'_, '_>) -> Vec<Mention> {
     let failed_field = setting.fields.value("X-Failed-Recipients");
-    let mentions = mentions(text, setting.ours);
-    let quotes_code = mentions.iter().any(|mention| quotes_refusal(&mention.1)) || quotes_refusal(text);
-    let signs = signs::in_text(text);
-    let speaks_of_failure = quotes_code || signs.failed || signs.delayed;
     let from_daemon = is_from_daemon(setting.fields);
-    let announced = setting.subject.failed || setting.subject.delayed;
-    let is_returned = setting.is_report
-        || failed_field.is_some()
-        || (from_daemon && speaks_of_failure)
-        || (announced && speaks_of_failure && !setting.is_answer && !setting.subject.reply);
-    if !is_returned {
+    let announced = (setting.subject.failed || setting.subject.delayed) && !setting.is_answer && !setting.subject.reply;
+    let calls_itself_returned = setting.is_report || failed_field.is_some();
+    // Most other mail ends here, unread.
+    if !(calls_itself_returned || from_daemon || announced) {
         return Vec::new();
     }
-    let outcome = if setting.subject.delayed
-        || (signs.delayed && !setting.subject.failed)
-        || (signs.delayed && !quotes_permanent(text))
-    {
-        Outcome::Delayed
-    } else {
-        Outcome::Failed
-    };
+    let mentions = mentions(text, setting.ours);
+    let signs = signs::in_text(text);
+    let quotes_code = || mentions.iter().any(|mention| quotes_refusal(&mention.1)) || quotes_refusal(text);
+    if !(calls_itself_returned || signs.failed || signs.delayed || quotes_code()) {
+        return Vec::new();
+    }
+    let given_up = setting.subject.failed && quotes_permanent(text);
+    let delayed = setting.subject.delayed || (signs.delayed && !given_up);
+    let outcome = if delayed { Outcome::Delayed } else { Outcome::Failed };
     if let Some(field) = failed_field {
         let named: Vec<&str> = mailbox::in_text(&field).map(|(_, _, address)| address).take(MAX_RECIPIENTS).collect();
         if !named.is_empty() {

@@ -54,6 +54,7 @@ impl Masked {
             '\u{2018}' | '\u{2019}' | '`' => self.text.push('\''),
             // Brackets and quotes around a name would stand between it and the words beside it.
             '<' | '>' | '"' | '(' | ')' | '[' | ']' => {}
+            _ if c.is_ascii() => self.text.push(c.to_ascii_lowercase()),
             _ => self.text.extend(c.to_lowercase()),
         }
     }
@@ -93,7 +94,9 @@ impl Masked {
             self.host(piece);
             self.text.push('^');
         } else {
-            self.text.extend(piece.chars().flat_map(char::to_lowercase));
+            for c in piece.chars() {
+                self.push(c);
+            }
         }
     }
 
