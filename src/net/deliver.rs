@@ -390,8 +390,10 @@ fn transaction(waiting: &Waiting) -> Transaction {
 #[derive(Default)]
 struct Begin {
     wanted: Vec<DeliveryId>,
-    running: Option<Pin<Box<dyn Future<Output = Result<Begun, StoreError>> + Send>>>,
+    running: Option<Pin<Box<Marking>>>,
 }
+
+type Marking = dyn Future<Output = Result<Begun, StoreError>> + Send;
 
 /// What the store answered.
 #[derive(Default)]

@@ -205,7 +205,7 @@ impl Instance {
         let mut tags_in_path = Vec::with_capacity(ids.len());
         let mut first_mark = None;
         for (recipient, id) in options.recipients.iter().zip(ids) {
-            let path: ReturnPath = keyring.mint(&form, id, options.tag, self.config.placement)?;
+            let path: ReturnPath = keyring.mint(form, id, options.tag, self.config.placement)?;
             let mark = keyring.mark(id)?;
             let prefix = format!("{MARK_FIELD}: {mark}\r\n");
             first_mark.get_or_insert(mark);

@@ -50,9 +50,7 @@ impl LineFramer {
             head
         } else {
             self.partial.extend_from_slice(head);
-            if end.is_none() {
-                return None;
-            }
+            end?;
             self.given = true;
             &self.partial
         };
