@@ -170,6 +170,11 @@ impl IdSource {
         IdSource { node: u64::from(node) & ((1 << NODE_BITS) - 1), last: high_water }
     }
 
+    /// When the last id was made, or the high-water mark: with a clock that was set back, later than the clock says.
+    pub(crate) fn last_issued_at(&self) -> Timestamp {
+        issued_at(self.last)
+    }
+
     /// The next id at `now`. When more than 8192 are asked for in a millisecond, it borrows from the next one.
     pub(crate) fn next(&mut self, now: Timestamp) -> u64 {
         let millis = u64::try_from(now.as_millis() - EPOCH_2020).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::instance::Instance;
+use super::instance::{Instance, lock};
 use crate::address::domain_to_ascii;
 use crate::analysis::{Analysis, Kind, analyse};
 use crate::error::{Error, Kind as ErrorKind};
@@ -10,6 +10,7 @@ use crate::event::{Belonging, inbound_event};
 use crate::listener::{Admission, Gate, Recipient, Role};
 use crate::return_path::Refusal;
 use crate::store::{Found, Inbound, InboundBounds, Recorded};
+use crate::time::Timestamp;
 
 /// What became of mail that was given to [`Mailer::receive`](crate::Mailer::receive).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Gate for Instance {
             }
         }
         let keyring = self.keyring.read().unwrap_or_else(PoisonError::into_inner);
-        match keyring.open(path, &forms, self.config.honour_for, self.clock.now()) {
+        match keyring.open(path, &forms, self.config.honour_for, self.latest()) {
             Ok(returned) => Admission::Sealed(returned),
             Err(refusal) => {
                 tracing::debug!(%refusal, "a recipient was refused");
@@ -83,6 +84,11 @@ impl Instance {
         Ok(recorded)
     }
 
+    /// The clock, or the newest id where the clock was set back: what was made just now is not from the future.
+    fn latest(&self) -> Timestamp {
+        self.clock.now().max(lock(&self.ids).last_issued_at())
+    }
+
     /// Reads a message without holding up the other tasks.
     async fn analysed(&self, message: &[u8]) -> Result<Analysis, Error> {
         if message.len() <= SMALL {
@@ -120,7 +126,7 @@ impl Instance {
                 let forms = self.forms.read().unwrap_or_else(PoisonError::into_inner);
                 let mark = trace.split('@').next().unwrap_or(trace);
                 keyring.open_mark(mark).or_else(|| {
-                    let opened = keyring.open(trace, &forms, self.config.honour_for, self.clock.now());
+                    let opened = keyring.open(trace, &forms, self.config.honour_for, self.latest());
                     opened.ok().map(|returned| returned.delivery())
                 })
             };

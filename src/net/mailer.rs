@@ -386,6 +386,15 @@ impl Instance {
         Ok(())
     }
 
+    /// Revokes keys that retired before the oldest return path that is still honoured.
+    pub(crate) async fn revoke_outlived(&self, now: Timestamp) -> Result<(), Error> {
+        let mut keyring = self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone();
+        keyring.revoke_outlived(self.config.honour_for, now);
+        self.store.save_keys(keyring.to_stored(self.ring_in_store, now)).await?;
+        self.keyring.write().unwrap_or_else(PoisonError::into_inner).merge(&keyring)?;
+        Ok(())
+    }
+
     /// See [`Mailer::register`].
     async fn register(self: &Arc<Self>, message: Message) -> Result<Receipt, Error> {
         let receipt = self.submit_elsewhere(&message).await?;

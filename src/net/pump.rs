@@ -173,12 +173,16 @@ pub(crate) async fn keeper(instance: Arc<Instance>, mut stop: watch::Receiver<bo
     }
 }
 
-/// Deletes what is older than it is kept, and keeps the forms of return paths in use alive.
+/// Deletes what is older than it is kept, revokes keys whose last path is too old, and keeps the forms of return paths
+/// in use alive.
 pub(crate) async fn cleaner(instance: Arc<Instance>, mut stop: watch::Receiver<bool>) {
     loop {
         let now = instance.clock.now();
         if let Err(error) = instance.store.purge(instance.config.retention, now).await {
             tracing::error!(%error, "old rows could not be deleted");
+        }
+        if let Err(error) = instance.revoke_outlived(now).await {
+            tracing::error!(%error, "keys that have outlived their return paths could not be revoked");
         }
         if let Err(error) = instance.refresh_forms(now).await {
             tracing::error!(%error, "the forms of return paths in use could not be recorded");
