@@ -197,7 +197,8 @@ fn issued_at(id: u64) -> Timestamp {
     Timestamp::from_millis(EPOCH_2020 + (id >> (NODE_BITS + SEQUENCE_BITS)) as i64)
 }
 
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// Reads exactly `2 * N` hexadecimal digits.
+pub(crate) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
         return None;

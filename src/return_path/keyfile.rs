@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::keyring::{Key, KeyState, Keyring, KeyringError};
 use super::token::Token;
+use crate::id::hex;
 use crate::time::Timestamp;
 
 /// Reads a key file that only its owner has rights to.
@@ -216,19 +217,6 @@ fn check_owner_only(metadata: &fs::Metadata) -> Result<(), String> {
 #[cfg(not(unix))]
 fn check_owner_only(_: &fs::Metadata) -> Result<(), String> {
     Ok(())
-}
-
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |c: u8| char::from(c).to_digit(16);
-        *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
-    }
-    Some(bytes)
 }
 
 const MAGIC: &str = "returnpath-keyring";

@@ -82,7 +82,7 @@ pub(crate) enum Attempt {
 /// Settles one attempt.
 pub(crate) fn conclude(delivery: &Claimed, attempt: Attempt, plan: &Plan, now: Timestamp) -> Settlement {
     let (last, uncertain) = match attempt {
-        Attempt::Delivered(reply, host) => return delivered(delivery, reply, host, now),
+        Attempt::Delivered(reply, host) => return delivered(delivery, reply, &host, now),
         Attempt::Refused(seen) => (judged(seen, now), false),
         Attempt::Uncertain(seen) => (uncertain_verdict(judged(seen, now)), true),
     };
@@ -160,28 +160,8 @@ pub(crate) fn uncertain_after_crash(delivery: &Claimed, plan: &Plan, now: Timest
     conclude(delivery, Attempt::Uncertain(seen), plan, now)
 }
 
-fn delivered(delivery: &Claimed, reply: Reply, host: String, now: Timestamp) -> Settlement {
-    let verdict = Verdict {
-        outcome: Outcome::Delivered,
-        address: AddressState::Fine,
-        advice: Advice::None,
-        reason: Reason::Undetermined,
-        status: reply.status,
-        evidence: Evidence {
-            source: Source::SmtpReply,
-            text: reply.text.clone(),
-            rule: "basic.2xx".into(),
-            confidence: 1.0,
-        },
-    };
-    let last = LastAttempt {
-        at: now,
-        verdict,
-        code: Some(reply.code),
-        text: Some(reply.text),
-        stage: Some(Stage::EndOfData),
-        host: Some(host),
-    };
+fn delivered(delivery: &Claimed, reply: Reply, host: &str, now: Timestamp) -> Settlement {
+    let last = judged(Seen::reply(Stage::EndOfData, reply).at(host), now);
     Settlement {
         delivery: delivery.id,
         state: Settled::Delivered,

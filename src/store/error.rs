@@ -1,0 +1,28 @@
+//! What can go wrong in a store; each text says what to do.
+
+/// What went wrong in the store.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error(
+        "{path} is in use by another process; one store belongs to one process (stop the other, or give this one a file of its own)"
+    )]
+    Locked { path: String },
+    #[error("{path} is not a store of this crate: {why}")]
+    NotAStore { path: String, why: String },
+    #[error(
+        "{path} was written by a newer version (format {found}, this one knows {known}); use that version or newer"
+    )]
+    TooNew { path: String, found: u32, known: u32 },
+    #[error("cannot open {path}: {why}")]
+    CannotOpen { path: String, why: String },
+    #[error(
+        "key {id} of the ring is not the one that this store knows under that number; return paths already sent could not be read. Use the ring that belongs to this store"
+    )]
+    ForeignKey { id: u8 },
+    #[error("the store is full or the disk is: {0}")]
+    Full(String),
+    #[error("the store is closed")]
+    Closed,
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
