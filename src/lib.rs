@@ -97,6 +97,7 @@ mod time;
 
 pub mod message;
 pub mod return_path;
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "much of it is read by a store only, and there is none"))]
 mod store;
 mod schedule;
 mod route;

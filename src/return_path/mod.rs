@@ -2,8 +2,8 @@
 //!
 //! `b` + token + `@b.example.org`: the token carries the delivery id, the user's tag and a seal that only the ring can
 //! make, in an alphabet that survives case folding. Nothing has to be looked up to know that a path is ours, so a wrong
-//! one is refused at RCPT, before any data. What the bytes are is in [`token`], what the seal is worth in [`seal`], what
-//! is forgiven on the way back in [`wrappers`].
+//! one is refused at RCPT, before any data. What the bytes are is in `token`, what the seal is worth in `seal`, what
+//! is forgiven on the way back in `wrappers`.
 
 #[cfg(feature = "testing")]
 pub(crate) mod bench;
