@@ -10,6 +10,7 @@ use crate::id::{DeliveryId, EventId};
 use crate::return_path::Returned;
 use crate::store::Found;
 use crate::time::Timestamp;
+use crate::verdict::{AddressState, Advice};
 
 /// How a piece of mail belongs to a delivery.
 #[derive(Debug, Clone)]
@@ -38,7 +39,11 @@ pub(crate) fn inbound_event(
         Belonging::Marked(found) => (Some(found.id), Some(&**found), Trust::Marked),
         Belonging::Nothing { .. } => (None, None, Trust::Claimed),
     };
-    let finding = found.and_then(|found| choose(&analysis.findings, found)).or_else(|| worst(&analysis.findings));
+    let finding = match found {
+        Some(found) => attributed(&analysis.findings, found.recipient.as_str()),
+        None => worst(&analysis.findings).cloned(),
+    };
+    let finding = finding.as_ref();
     let kind = match (belonging, found) {
         // A path of ours whose row is gone: still an event, but no recipient of ours can be named.
         (Belonging::Sealed(..), None) | (Belonging::Nothing { .. }, _) => EventKind::Other,
@@ -102,20 +107,36 @@ fn is_complaint(analysis: &Analysis) -> bool {
         .is_none_or(|kind| !["not-spam", "auth-failure", "dmarc"].iter().any(|other| kind.eq_ignore_ascii_case(other)))
 }
 
-/// The finding about our recipient: its own group, else the worst where there is only one to choose from.
-fn choose<'a>(findings: &'a [Finding], found: &Found) -> Option<&'a Finding> {
-    let names = |finding: &Finding, ours: &str| {
-        [&finding.original_recipient, &finding.recipient, &finding.final_recipient]
-            .into_iter()
-            .flatten()
-            .any(|name| name.eq_ignore_ascii_case(ours))
-    };
-    findings.iter().find(|finding| names(finding, found.recipient.as_str()))
+/// What the report says of our recipient: the groups that name it, else all, since a forwarder names the address it
+/// forwarded to. Of several the most severe counts. What that one says about an address counts for ours only where no
+/// other group could be the one that speaks of ours: an alias with one dead member is not dead.
+fn attributed(findings: &[Finding], ours: &str) -> Option<Finding> {
+    let of_ours: Vec<&Finding> = findings.iter().filter(|finding| names(finding, ours)).collect();
+    let is_named = !of_ours.is_empty();
+    let heard = if is_named { of_ours } else { findings.iter().collect() };
+    let mut finding = worst(heard.iter().copied())?.clone();
+    let is_hard = finding.verdict.is_hard();
+    let is_agreed = heard.len() == 1 || (is_named && heard.iter().all(|other| other.verdict.is_hard() == is_hard));
+    if !is_agreed && matches!(finding.kind, Kind::Bounce | Kind::Delayed) {
+        finding.verdict.address = AddressState::NoStatement;
+        if finding.verdict.advice == Advice::Remove {
+            finding.verdict.advice = Advice::None;
+        }
+    }
+    Some(finding)
+}
+
+/// Whether a finding names this address.
+fn names(finding: &Finding, ours: &str) -> bool {
+    [&finding.original_recipient, &finding.recipient, &finding.final_recipient]
+        .into_iter()
+        .flatten()
+        .any(|name| name.eq_ignore_ascii_case(ours))
 }
 
 /// The most severe finding.
-fn worst(findings: &[Finding]) -> Option<&Finding> {
-    findings.iter().max_by_key(|finding| {
+fn worst<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Option<&'a Finding> {
+    findings.into_iter().max_by_key(|finding| {
         let severity = match finding.kind {
             Kind::Bounce => 3,
             Kind::Delayed => 2,
@@ -148,4 +169,59 @@ fn event_id(kind: EventKind, delivery: Option<DeliveryId>, belonging: &Belonging
         (None, _) => Vec::new(),
     };
     EventId::derive(&[kind.name().as_bytes(), &whose, &analysis.fingerprint])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::analyse;
+    use crate::verdict::Reason;
+
+    const OURS: &str = "Team@example.net";
+
+    /// A report with these groups: the fields that name the recipient, and what is said of it.
+    fn report(groups: &[(&str, &str)]) -> Vec<Finding> {
+        let groups: Vec<String> = groups.iter().map(|(name, said)| format!("{name}\r\n{said}\r\n\r\n")).collect();
+        let message = format!(
+            "From: MAILER-DAEMON@mx.example.net\r\n\
+             Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+             --b\r\n\r\nSorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+             Reporting-MTA: dns; mx.example.net\r\n\r\n{}--b--\r\n",
+            groups.concat()
+        );
+        analyse(message.as_bytes()).findings
+    }
+
+    #[test]
+    fn a_verdict_on_another_address_is_none_on_ours_unless_it_is_the_only_one() {
+        const GONE: &str = "Action: failed\r\nStatus: 5.1.1";
+        const LATER: &str = "Action: delayed\r\nStatus: 4.2.0";
+        const TAKEN: &str = "Action: relayed\r\nStatus: 2.0.0";
+        let us = "Final-Recipient: rfc822; team@example.net";
+        let (ann, bob) = ("Final-Recipient: rfc822; ann@example.org", "Final-Recipient: rfc822; bob@example.org");
+        let (our_ann, our_bob) = (
+            &*format!("Original-Recipient: rfc822; team@example.net\r\n{ann}"),
+            &*format!("Original-Recipient: rfc822; team@example.net\r\n{bob}"),
+        );
+        for (groups, kind, is_hard) in [
+            (&[(us, GONE)][..], Kind::Bounce, true),
+            (&[(ann, GONE), (us, LATER)], Kind::Delayed, false),
+            (&[(ann, GONE), (us, TAKEN)], Kind::Delivered, false),
+            (&[(ann, LATER), (us, GONE)], Kind::Bounce, true),
+            // Forwarded: to one address, to several, and to several of an alias of ours.
+            (&[(ann, GONE)], Kind::Bounce, true),
+            (&[(ann, GONE), (bob, TAKEN)], Kind::Bounce, false),
+            (&[(ann, GONE), (bob, GONE)], Kind::Bounce, false),
+            (&[(our_ann, TAKEN), (our_bob, GONE)], Kind::Bounce, false),
+            (&[(our_ann, GONE), (our_bob, GONE)], Kind::Bounce, true),
+        ] {
+            let finding = attributed(&report(groups), OURS).unwrap();
+            assert_eq!((finding.kind, finding.verdict.is_hard()), (kind, is_hard), "{groups:?}");
+            if kind == Kind::Bounce {
+                assert_eq!(finding.verdict.reason, Reason::UserUnknown, "{groups:?}");
+                assert_eq!(finding.verdict.advice == Advice::Remove, is_hard, "{groups:?}");
+            }
+        }
+        assert_eq!(attributed(&[], OURS), None);
+    }
 }
