@@ -85,7 +85,9 @@ impl<'m> Fields<'m> {
     fn continue_to(&mut self, block: &'m [u8], start: usize, end: usize) {
         if let Some((_, value)) = self.fields.last_mut() {
             let from = start.checked_sub(value.len());
-            if let Some(whole) = from.and_then(|from| block.get(from..end)).filter(|whole| whole.starts_with(value)) {
+            // Where the value stands, not what it says: comparing texts line by line would take quadratic time.
+            let goes_on = |whole: &&[u8]| std::ptr::eq(whole.as_ptr(), value.as_ptr());
+            if let Some(whole) = from.and_then(|from| block.get(from..end)).filter(goes_on) {
                 *value = whole;
             }
         }
@@ -135,6 +137,12 @@ mod tests {
         assert_eq!(fields.value("x-a").unwrap(), "one two");
         assert_eq!(fields.iter().count(), 3);
         assert_eq!(&block[length..], b"body: no\r\n");
+    }
+
+    #[test]
+    fn a_line_continues_the_field_directly_before_it_only() {
+        let (fields, _) = Fields::read(b"A:x\nx\n more\nB:y\n more\n\tand more\n");
+        assert_eq!((fields.value("A").unwrap(), fields.value("B").unwrap()), ("x".into(), "y more and more".into()));
     }
 
     #[test]
