@@ -326,4 +326,9 @@ impl Machine for Reception {
             _ => Output::Wait(Some(self.until())),
         }
     }
+
+    /// Once the peer has its 220, what it says is a handshake.
+    fn hears(&self) -> bool {
+        !(matches!(self.stage, Stage::Securing) && self.action.is_some())
+    }
 }

@@ -140,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
 
     /// What can be read without waiting.
     async fn heard(&mut self) -> Option<Moved> {
-        if self.heard_all || self.broken {
+        if self.heard_all || self.broken || !self.machine.hears() {
             return None;
         }
         poll_fn(|context| {
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<S, M> {
                 Poll::Pending => break,
             }
         }
-        if self.heard_all || self.broken {
+        if self.heard_all || self.broken || !self.machine.hears() {
             return Poll::Pending;
         }
         match self.poll_read(context) {
@@ -243,3 +243,74 @@ const READ_BUFFER: usize = 16 * 1024;
 const SLICES: usize = 16;
 /// For a last reply (421, QUIT) to be taken by a peer that may have gone.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::listener::{Action, Admission, Gate, Reception, ReceptionConfig};
+    use crate::return_path::Refusal;
+
+    struct Nobody;
+
+    impl Gate for Nobody {
+        fn admit(&self, _: &str) -> Admission {
+            Admission::Refused(Refusal::NotOurs)
+        }
+    }
+
+    /// A peer that says its next line as soon as it has heard what it waits for.
+    struct Prompt {
+        heard: Vec<u8>,
+        lines: VecDeque<(&'static [u8], &'static [u8])>,
+    }
+
+    impl AsyncRead for Prompt {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            let heard = |waits_for: &[u8]| self.heard.windows(waits_for.len()).any(|words| words == waits_for);
+            if !self.lines.front().is_some_and(|(waits_for, _)| heard(waits_for)) {
+                return Poll::Pending;
+            }
+            buffer.put_slice(self.lines.pop_front().unwrap().1);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Prompt {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+            self.heard.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_begins_at_once_is_left_to_tls() {
+        let lines = [
+            (&b"220 "[..], &b"EHLO mx.example.net\r\n"[..]),
+            (b"STARTTLS", b"STARTTLS\r\n"),
+            (b"Ready to start TLS", b"\x16\x03\x01"),
+        ];
+        let stream = Prompt { heard: Vec::new(), lines: lines.into() };
+        let clock = Clock::system();
+        let config = ReceptionConfig { starttls: true, ..ReceptionConfig::default() };
+        let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 25));
+        let machine = Reception::new(Arc::new(config), Arc::new(Nobody), peer, false, clock.instant());
+        let mut line = Driver::new(stream, machine, clock);
+        assert!(matches!(line.next().await, Step::Act(Action::StartTls)));
+        assert_eq!(line.into_parts().0.lines.len(), 1, "the handshake's first bytes are still in the stream");
+    }
+}

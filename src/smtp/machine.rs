@@ -66,4 +66,10 @@ pub(crate) trait Machine {
     /// Gives the next thing to do; after [`Output::Wait`] or [`Output::Close`] there is nothing more until the
     /// next input (or call of a method of the machine that is not `poll`).
     fn poll(&mut self, now: Instant) -> Output<Self::Action>;
+
+    /// Whether what the peer says next is for this machine. If not, it is left in the stream for whoever takes that
+    /// over.
+    fn hears(&self) -> bool {
+        true
+    }
 }
