@@ -234,7 +234,7 @@ impl MessageBuilder {
         self
     }
 
-    /// Any JSON, at most 4 KiB when it is written out; it is stored and comes back with every event.
+    /// Any JSON, at most 4 KiB when it is written out and nested at most 64 deep; it is stored and comes back with every event.
     ///
     /// ```
     /// use returnpath::Message;
@@ -244,9 +244,15 @@ impl MessageBuilder {
     /// assert!(draft().metadata("x".repeat(5_000)).build().unwrap_err().to_string().starts_with("metadata: "));
     /// ```
     pub fn metadata(mut self, metadata: impl Into<serde_json::Value>) -> MessageBuilder {
-        let json = metadata.into().to_string();
+        let metadata = metadata.into();
+        let json = metadata.to_string();
         if json.len() > MAX_METADATA {
             self.problem("metadata", format!("{} bytes of JSON; at most {MAX_METADATA} are stored", json.len()));
+        } else if depth(&metadata) > MAX_METADATA_DEPTH {
+            self.problem(
+                "metadata",
+                format!("arrays and objects stand more than {MAX_METADATA_DEPTH} deep in each other"),
+            );
         } else {
             self.options.metadata = Some(json);
         }
@@ -350,8 +356,19 @@ impl MessageBuilder {
     }
 }
 
+/// How deep arrays and objects stand in each other.
+fn depth(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        serde_json::Value::Object(values) => 1 + values.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// In bytes of JSON: it is stored with every delivery and handed over with every event.
 const MAX_METADATA: usize = 4096;
+/// An event is JSON around it, and readers of JSON stop at some depth, ours at 127: what was written must be readable.
+const MAX_METADATA_DEPTH: usize = 64;
 /// In characters: it is the name of a line in a report.
 const MAX_MAILING: usize = 128;
 /// In characters: long enough for two UUIDs and a word, short enough for an index.

@@ -22,6 +22,11 @@ fn draft() -> MessageBuilder {
     Message::builder().from("News <news@example.org>").to("ann@example.net")
 }
 
+/// Arrays in each other.
+fn nested(depth: usize) -> serde_json::Value {
+    (1..depth).fold(serde_json::json!([]), |inner, _| serde_json::json!([inner]))
+}
+
 fn text(composed: &Composed) -> &str {
     std::str::from_utf8(&composed.bytes).unwrap()
 }
@@ -167,6 +172,7 @@ fn what_is_wrong_is_named_with_its_rule() {
         (draft().text("…").header("X-Long", "y".repeat(1_000)), "X-Long: has a word of more than 998"),
         (draft().text("…").tag("a text of more than sixteen bytes"), "tag: 33 bytes; at most 16 fit"),
         (draft().text("…").metadata("x".repeat(4_095)), "metadata: 4097 bytes"),
+        (draft().text("…").metadata(nested(65)), "metadata: arrays and objects stand more than 64 deep"),
         (draft().text("…").mailing(""), "mailing: must have 1 to 128"),
         (draft().text("…").mailing(&long), "mailing: must have"),
         (draft().text("…").idempotency_key(&long), "idempotency_key: must have 1 to 255"),
