@@ -269,11 +269,12 @@ impl Conversation {
         let clock = self.instance.clock.clone();
         let machine = Reception::new(self.reception.clone(), self.instance.clone(), self.peer, false, clock.instant());
         let mut line = Driver::new(Stream::Plain(stream), machine, clock.clone());
+        let mut stop_instance = self.instance.stop.subscribe();
         let mut stopping = false;
         loop {
             let step = tokio::select! {
                 step = line.next() => step,
-                _ = stop.changed(), if !stopping => {
+                () = said(&mut stop, &mut stop_instance), if !stopping => {
                     stopping = true;
                     let now = line.now();
                     line.machine().stop(now);
@@ -316,6 +317,14 @@ impl Conversation {
         use tokio::io::AsyncWriteExt;
         let line = format!("421 4.3.2 {} too many connections, try again later\r\n", self.reception.hostname);
         let _ = tokio::time::timeout(TURN_AWAY, stream.write_all(line.as_bytes())).await;
+    }
+}
+
+/// Waits until the listener or the whole instance is to stop, or nobody can say it any more.
+async fn said(listener: &mut watch::Receiver<bool>, instance: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        _ = listener.changed() => {}
+        _ = instance.wait_for(|stop| *stop) => {}
     }
 }
 

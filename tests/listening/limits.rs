@@ -60,3 +60,13 @@ async fn more_connections_than_allowed_are_asked_to_come_again() {
     assert!(first.say("QUIT").await.starts_with("221"));
     assert_eq!(first.reply().await, "");
 }
+
+#[tokio::test]
+async fn a_mailer_that_shuts_down_lets_those_go_that_are_connected() {
+    let rig = Rig::new().await;
+    let mut peer = Peer::connect(rig.address()).await;
+    rig.mailer.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+    let reply = peer.reply().await;
+    assert!(reply.starts_with("421 4.3.2"), "{reply}");
+    assert_eq!(peer.reply().await, "");
+}
