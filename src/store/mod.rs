@@ -417,8 +417,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Reads a body.
     async fn body(&self, id: BodyId) -> Result<Option<Arc<[u8]>>, StoreError>;
 
-    /// Adds leased deliveries to the durable in-flight set. Answers those that may go on; one that was cancelled
-    /// or whose lease was lost is not among them.
+    /// Adds leased deliveries to the durable in-flight set. Answers those that may go on, also one that is in the set
+    /// already: a host was offered it and did not get its end, and the next one is. One that was cancelled or whose
+    /// lease was lost is not among them.
     async fn begin(&self, deliveries: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError>;
 
     /// Renews leases.

@@ -15,9 +15,11 @@ use crate::store::{Claimed, Recovered, Settled, Settlement, State, StoreError};
 use crate::time::Timestamp;
 use crate::verdict::{Outcome, Reason};
 
-/// Moves leased deliveries into the in-flight set; answers those that were leased.
+/// Moves leased deliveries into the in-flight set; answers those that are in it now. One that another host left
+/// untouched after it had begun is in it already.
 pub(super) fn begin(db: &Connection, deliveries: &[DeliveryId]) -> Result<Vec<DeliveryId>, StoreError> {
-    let mut begin = db.prepare_cached("UPDATE delivery SET state = 2, in_doubt = 1 WHERE id = ?1 AND state = 1")?;
+    let mut begin =
+        db.prepare_cached("UPDATE delivery SET state = 2, in_doubt = 1 WHERE id = ?1 AND state IN (1, 2)")?;
     let mut begun = Vec::with_capacity(deliveries.len());
     for id in deliveries {
         if begin.execute([delivery_key(*id)])? == 1 {
