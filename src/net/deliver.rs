@@ -1,6 +1,6 @@
 //! One connection of one destination: finds a host, opens a conversation, and sends what waits there.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -217,8 +217,12 @@ impl Server<'_> {
         let mut stop = instance.stop.subscribe();
         let bell = lock(&instance.ready).bell(self.destination);
         let mut flying: Vec<Waiting> = Vec::new();
+        // Those of them that stand in the durable in-flight set.
+        let mut marked: HashSet<DeliveryId> = HashSet::new();
         let mut begin = Begin::default();
         let mut open_slots = 0_usize;
+        let mut was_ready = false;
+        let mut store_failed = false;
         let mut quitting = false;
         let mut end = Conversation { progressed: false, why: None };
         // What this host has failed stays aside: it goes to the next one.
@@ -246,38 +250,49 @@ impl Server<'_> {
                         let now = line.now();
                         for delivery in &begun.may_go_on {
                             line.machine().release(*delivery, now);
+                            marked.insert(*delivery);
                         }
-                        if begun.may_go_on.len() < begun.asked.len() {
-                            // Cancelled, or the lease was lost: somebody else has it. Closing is the only way to take a
-                            // message back whose envelope is out; nothing was accepted.
-                            let lost = |waiting: &Waiting| {
-                                let id = &waiting.delivery.id;
-                                begun.asked.contains(id) && !begun.may_go_on.contains(id)
-                            };
-                            flying.retain(|waiting| !lost(waiting));
-                            let mut held = lock(&instance.held);
-                            begun.asked.iter().filter(|id| !begun.may_go_on.contains(id)).for_each(|id| {
-                                held.remove(id);
-                            });
+                        // Cancelled, or the lease was lost: somebody else has it. One that was refused meanwhile is
+                        // in the conversation no more, and its mark was not needed.
+                        let is_lost = |waiting: &mut Waiting| {
+                            let id = &waiting.delivery.id;
+                            begun.asked.contains(id) && !begun.may_go_on.contains(id)
+                        };
+                        for waiting in flying.extract_if(.., is_lost) {
+                            line.machine().withdraw(waiting.delivery.id, now);
+                            line.machine().quit(now);
+                            quitting = true;
+                            lock(&instance.held).remove(&waiting.delivery.id);
                             end.progressed = true;
-                            break;
                         }
                     }
                     Err(error) => {
-                        // Without the in-flight mark no end of data may go out: close, nothing was accepted.
+                        // Without the in-flight mark no end of data may go out. One whose end is out keeps its
+                        // conversation until the reply: it may have been accepted.
                         tracing::error!(%error, "deliveries could not be marked as in flight");
-                        failed.extend(flying.drain(..).map(|waiting| (waiting, None)));
-                        tokio::time::sleep(STORE_WAIT).await;
-                        break;
+                        let now = line.now();
+                        for waiting in flying.extract_if(.., |waiting| !marked.contains(&waiting.delivery.id)) {
+                            line.machine().withdraw(waiting.delivery.id, now);
+                            failed.push_back((waiting, None));
+                        }
+                        begin.wanted.clear();
+                        line.machine().quit(now);
+                        quitting = true;
+                        store_failed = true;
                     }
                 },
                 step = line.next() => match step {
-                    Step::Act(Action::Ready) => open_slots += 1,
+                    Step::Act(Action::Ready) => {
+                        open_slots += 1;
+                        was_ready = true;
+                    }
                     Step::Act(Action::Done(delivery, ended)) => {
                         let Some(index) = flying.iter().position(|waiting| waiting.delivery.id == delivery) else {
                             continue;
                         };
                         let waiting = flying.remove(index);
+                        begin.wanted.retain(|wanted| *wanted != delivery);
+                        marked.remove(&delivery);
                         self.done(waiting, ended, label, &mut end, &mut failed).await;
                     }
                     Step::Closed => break,
@@ -290,6 +305,16 @@ impl Server<'_> {
                 }
                 _ = stop.changed() => {}
             }
+        }
+        if let (false, Some((reply, trouble))) = (was_ready || quitting, line.machine().ending()) {
+            let seen = match reply {
+                Some(reply) => Seen::reply(Stage::Mail, reply.clone()),
+                None => Seen::trouble(Stage::Mail, trouble.clone()),
+            };
+            end.why = Some(seen.at(label));
+        }
+        if store_failed {
+            tokio::time::sleep(STORE_WAIT).await;
         }
         failed.extend(flying.into_iter().map(|waiting| (waiting, None)));
         // In the order in which they were taken.

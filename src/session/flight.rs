@@ -63,6 +63,8 @@ pub(super) struct Flight {
     pub(super) told: bool,
     /// Whether its end of data may go out.
     pub(super) released: bool,
+    /// Whether its end of data will never go out.
+    pub(super) withdrawn: bool,
     /// When the time for the whole transaction is up; it runs from the first command, or from the end of the
     /// transaction before it.
     pub(super) due: Option<Instant>,
@@ -95,6 +97,14 @@ pub(super) enum Refused {
 
 impl Flight {
     pub(super) fn new(transaction: Transaction) -> Flight {
-        Flight { transaction, step: Step::Waiting, refused: Refused::Nothing, told: false, released: false, due: None }
+        Flight {
+            transaction,
+            step: Step::Waiting,
+            refused: Refused::Nothing,
+            told: false,
+            released: false,
+            withdrawn: false,
+            due: None,
+        }
     }
 }

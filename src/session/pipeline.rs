@@ -124,6 +124,19 @@ impl Session {
         }
     }
 
+    /// The end of data of this delivery will not go out. What is in front of it comes to its end, then the
+    /// conversation is over: closing is the only way to take a message back whose envelope is out.
+    pub(crate) fn withdraw(&mut self, delivery: DeliveryId, _now: Instant) {
+        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.transaction.delivery == delivery) {
+            flight.withdrawn = true;
+        }
+    }
+
+    /// Why the conversation is over: the remote host's last word, if it had one, and what happened.
+    pub(crate) fn ending(&self) -> Option<&(Option<Reply>, Trouble)> {
+        self.over.as_ref()
+    }
+
     /// No further transactions: QUIT when the last one has ended.
     pub(crate) fn quit(&mut self, _now: Instant) {
         self.quitting = true;
@@ -153,6 +166,9 @@ impl Machine for Session {
     }
 
     fn poll(&mut self, now: Instant) -> Output<Action> {
+        if self.flights.front().is_some_and(|flight| flight.withdrawn) {
+            self.give_up(None, Trouble::Closed);
+        }
         if let Some(action) = self.actions.pop_front() {
             return Output::Act(action);
         }
@@ -217,7 +233,7 @@ impl Session {
         }
         if self.pipelining
             && matches!(self.flights.front(), Some(Flight { step: Step::Ended, .. }))
-            && matches!(self.flights.get(1), Some(Flight { step: Step::Waiting, .. }))
+            && matches!(self.flights.get(1), Some(Flight { step: Step::Waiting, withdrawn: false, .. }))
         {
             self.write_envelope(1, &mut commands);
         }

@@ -5,6 +5,7 @@
 //! > offer 1 ann@example.net : Hello\r\n               delivery 1, to ann, with this body
 //! > offer 1 ann@example.net 8bit utf8 times=9 : x     flags; the body nine times over
 //! > release 1                                         its end of data may go out
+//! > withdraw 1                                        it will not
 //! > quit
 //! ```
 //!
@@ -75,6 +76,7 @@ impl Part for Session {
         match verb {
             "offer" => self.offer(offered(arguments), now),
             "release" => self.release(DeliveryId::from_u64(arguments.parse().unwrap()), now),
+            "withdraw" => self.withdraw(DeliveryId::from_u64(arguments.parse().unwrap()), now),
             "quit" => self.quit(now),
             _ => panic!("unknown order {verb}"),
         }
