@@ -213,3 +213,41 @@ async fn replies_in_another_charset_or_without_text_are_understood() {
         refused(vec![GREETING, EHLO, OFFER, Hear("DATA"), Say("250\r\n451 \u{c0}\u{e9}\r\n503 no\r\n"), Silence]).await;
     assert_eq!((seen.0, seen.1), (Some(Stage::Rcpt), Some(451)));
 }
+
+/// A host that thinks better of it behind EHLO is met once an attempt, not again and again.
+#[tokio::test]
+async fn a_host_that_closes_before_the_first_message_costs_an_attempt() {
+    const GOODBYE: Step = Say("421 4.3.2 too many connections\r\n");
+    for script in [vec![GREETING, EHLO, OFFER], vec![GREETING, EHLO, OFFER, GOODBYE]] {
+        let (event, connections) = first_event(vec![script]).await;
+        assert_eq!((event.kind(), event.attempts()), (EventKind::Delay, 1));
+        assert_eq!(connections, 1);
+    }
+    let told_with_it = Say("250-mx.example\r\n250 PIPELINING\r\n421 4.3.2 too many connections\r\n");
+    let (event, _) = first_event(vec![vec![GREETING, EHLO, told_with_it]]).await;
+    assert_eq!((event.kind(), event.attempts()), (EventKind::Delay, 1));
+}
+
+/// The second message was marked as in flight, and its host closed behind the first: the next connection takes it.
+#[tokio::test]
+async fn a_message_that_was_marked_and_not_tried_goes_out_over_the_next_connection() {
+    let first =
+        [[GREETING, EHLO, OFFER].as_slice(), &TAKE[..2], &[Hear("."), Hear("DATA"), Say("250 2.0.0 taken\r\n")]]
+            .concat();
+    let (address, connections) = host(vec![first, take_after(&[GREETING, EHLO, OFFER])]).await;
+    let mailer = Mailer::builder("b.example.org")
+        .ehlo("mail.example.org")
+        .store(StoreLocation::memory())
+        .smarthost(Smarthost::new(address))
+        .handler(())
+        .start()
+        .await
+        .unwrap();
+    let message = || Message::builder().from("news@example.org").to("ann@example.net").subject("Hello").text("Hello");
+    for receipt in mailer.send_all([message(), message()]).await {
+        let id = receipt.unwrap().deliveries[0].id;
+        let outcome = mailer.outcome(id, Duration::from_secs(20)).await.unwrap();
+        assert_eq!(outcome, Some(returnpath::Outcome::Delivered));
+    }
+    assert_eq!(*connections.lock().unwrap(), 2);
+}

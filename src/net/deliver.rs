@@ -92,6 +92,10 @@ impl Server<'_> {
                     }
                     if let Some(why) = conversation.why {
                         self.blame(&why);
+                        if self.carried.is_empty() {
+                            // It ended the conversation before the first message: like a host that did not open one.
+                            worst = Some(why);
+                        }
                     }
                 }
                 Err(seen) => {
