@@ -78,6 +78,7 @@ impl Server<'_> {
             Err(seen) => return self.settle_all(seen).await,
         };
         let mut worst: Option<Seen> = None;
+        let mut progressed = false;
         for host in &hosts {
             if self.instance.stopping() || !self.has_work() {
                 return;
@@ -86,6 +87,7 @@ impl Server<'_> {
                 Ok(opened) => {
                     let conversation = self.converse(opened, &host.label()).await;
                     worst = None;
+                    progressed |= conversation.progressed;
                     if conversation.progressed && self.carried.is_empty() {
                         // Closed between two messages, or ended in order: the same host is asked again.
                         return;
@@ -113,7 +115,8 @@ impl Server<'_> {
                 None => lock(&self.instance.ready).put_back(waiting),
             }
         }
-        if let Some(seen) = worst {
+        // Where one host took messages, another that cannot be reached says nothing about those that still wait.
+        if let Some(seen) = worst.filter(|_| !progressed) {
             if seen.scope() == Scope::Ourselves {
                 // Our own login, most likely: no recipient is told of it, a person is.
                 self.instance.alert("refused-credentials", &seen).await;
