@@ -81,11 +81,12 @@ pub(crate) enum Attempt {
 
 /// Settles one attempt.
 pub(crate) fn conclude(delivery: &Claimed, attempt: Attempt, plan: &Plan, now: Timestamp) -> Settlement {
-    let (last, uncertain) = match attempt {
+    let (mut last, uncertain) = match attempt {
         Attempt::Delivered(reply, host) => return delivered(delivery, reply, &host, now),
         Attempt::Refused(seen) => (judged(seen, now), false),
         Attempt::Uncertain(seen) => (uncertain_verdict(judged(seen, now)), true),
     };
+    last.after_uncertain = was_uncertain(delivery);
     let attempts = delivery.attempts + 1;
     if uncertain {
         return settle_uncertain(delivery, last, attempts, plan, now);
@@ -144,6 +145,7 @@ pub(crate) fn expired_unattempted(delivery: &Claimed, since: Timestamp, now: Tim
                 text: Some(text.into()),
                 stage: None,
                 host: None,
+                after_uncertain: false,
             }
         }
         None => return None,
@@ -199,10 +201,9 @@ fn expired(delivery: &Claimed, mut last: LastAttempt, attempts: u32, now: Timest
 }
 
 fn settle_uncertain(delivery: &Claimed, last: LastAttempt, attempts: u32, plan: &Plan, now: Timestamp) -> Settlement {
-    let before = delivery.last.as_ref().is_some_and(|last| last.verdict.outcome == Outcome::Uncertain);
     let state = match plan.uncertain {
         UncertainPolicy::Hold => Settled::Held,
-        UncertainPolicy::RetryAfter(_) if before => return expired(delivery, last, attempts, now),
+        UncertainPolicy::RetryAfter(_) if last.after_uncertain => return expired(delivery, last, attempts, now),
         UncertainPolicy::RetryAfter(wait) => Settled::Queued((now + wait).min(delivery.expires.max(now))),
     };
     let told = event(delivery, EventKind::Uncertain, &attempts.to_be_bytes(), &last, attempts, now);
@@ -216,6 +217,11 @@ fn settle_uncertain(delivery: &Claimed, last: LastAttempt, attempts: u32, plan: 
     }
 }
 
+/// Whether an attempt before this one may have delivered the message.
+fn was_uncertain(delivery: &Claimed) -> bool {
+    delivery.last.as_ref().is_some_and(|last| last.after_uncertain || last.verdict.outcome == Outcome::Uncertain)
+}
+
 fn judged(seen: Seen, now: Timestamp) -> LastAttempt {
     let (verdict, code, text) = match &seen.what {
         What::Reply(reply) => (judge_reply(seen.stage, reply).0, Some(reply.code), reply.text.clone()),
@@ -225,7 +231,15 @@ fn judged(seen: Seen, now: Timestamp) -> LastAttempt {
             (verdict, None, text)
         }
     };
-    LastAttempt { at: now, verdict, code, text: Some(text), stage: Some(seen.stage), host: seen.host }
+    LastAttempt {
+        at: now,
+        verdict,
+        code,
+        text: Some(text),
+        stage: Some(seen.stage),
+        host: seen.host,
+        after_uncertain: false,
+    }
 }
 
 /// The same sight, seen after the end of data: nothing is known.
@@ -386,6 +400,17 @@ pub(crate) mod tests {
         assert_eq!((verdict.reason, verdict.outcome), (Reason::Expired, Outcome::Uncertain));
         let held = Plan { uncertain: UncertainPolicy::Hold, ..plan() };
         assert_eq!(conclude(&claimed(), lost(), &held, NOON).state, Settled::Held);
+    }
+
+    #[test]
+    fn a_refusal_in_between_does_not_allow_a_third_copy() {
+        let mut delivery = claimed();
+        for attempt in [lost(), busy()] {
+            let settlement = conclude(&delivery, attempt, &plan(), NOON);
+            assert!(matches!(settlement.state, Settled::Queued(_)));
+            apply(&mut delivery, &settlement);
+        }
+        assert_eq!(conclude(&delivery, lost(), &plan(), NOON).state, Settled::Failed);
     }
 
     #[test]

@@ -220,6 +220,7 @@ pub(crate) fn attempt(outcome: Outcome, reason: Reason) -> LastAttempt {
         text: Some("550 5.1.1 no such user".into()),
         stage: Some(Stage::Rcpt),
         host: Some("mx.example.net[192.0.2.1]:25".into()),
+        after_uncertain: false,
     }
 }
 

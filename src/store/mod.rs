@@ -172,6 +172,9 @@ pub(crate) struct LastAttempt {
     pub(crate) text: Option<String>,
     pub(crate) stage: Option<Stage>,
     pub(crate) host: Option<String>,
+    /// Whether the end of an attempt before this one was uncertain: a remote host may have the message.
+    #[serde(default)]
+    pub(crate) after_uncertain: bool,
 }
 
 /// Which due deliveries to claim.
