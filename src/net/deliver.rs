@@ -338,8 +338,7 @@ impl Server<'_> {
                 None => lock(&self.instance.ready).pop(self.destination)?,
             };
             let now = self.instance.clock.now();
-            let since = *lock(&self.instance.since);
-            match expired_unattempted(&waiting.delivery, since, now) {
+            match expired_unattempted(&waiting.delivery, self.instance.since(now), now) {
                 Some(settlement) => self.instance.settle(settlement).await,
                 None => return Some(waiting),
             }

@@ -15,7 +15,7 @@ use crate::event::{EventKind, EventRecord, Origin};
 use crate::id::{DeliveryId, EventId, IdSource};
 use crate::return_path::{Forms, Keyring, ReturnDomains};
 use crate::route::Resolver;
-use crate::schedule::{Ready, Seen};
+use crate::schedule::{Ready, Seen, Steady};
 use crate::store::{Inbound, InboundBounds, Settlement, Store};
 use crate::time::Timestamp;
 
@@ -31,8 +31,8 @@ pub(crate) struct Instance {
     pub(crate) ids: Mutex<IdSource>,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) connectors: Connectors,
-    /// Since when attempts count for expiry: the start, or the last jump of the clock.
-    pub(crate) since: Mutex<Timestamp>,
+    /// Since when attempts count for expiry.
+    pub(crate) since: Mutex<Steady>,
     pub(crate) ready: Mutex<Ready>,
     /// Deliveries that a task of this process has in hand; their leases are renewed.
     pub(crate) held: Mutex<HashSet<DeliveryId>>,
@@ -60,6 +60,12 @@ impl Instance {
     /// Until when a lease that is taken now holds. A minute longer than three renewals may fail.
     pub(crate) fn lease_until(&self) -> Timestamp {
         self.clock.now() + LEASE
+    }
+
+    /// Since when attempts count for expiry: the start, or the last jump of the clock. Whoever lets something expire
+    /// asks here, so that a jump is noticed before anything falls to it.
+    pub(crate) fn since(&self, now: Timestamp) -> Timestamp {
+        lock(&self.since).look(now, self.clock.instant())
     }
 
     /// Tells the pump that something in the store is due at `at`.

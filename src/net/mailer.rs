@@ -25,7 +25,7 @@ use crate::id::{DeliveryId, IdSource};
 use crate::message::Message;
 use crate::report::Reports;
 use crate::return_path::{Forms, Keyring, ReturnDomains};
-use crate::schedule::{Ready, uncertain_after_crash};
+use crate::schedule::{Ready, Steady, uncertain_after_crash};
 use crate::store::{Settled, Settlement, Store};
 use crate::time::Timestamp;
 use crate::verdict::Outcome;
@@ -92,7 +92,7 @@ impl Mailer {
             ids: Mutex::new(IdSource::new(0, recovered.high_water)),
             resolver: Arc::new(resolver),
             connectors: Connectors::new(roots.as_deref()),
-            since: Mutex::new(now),
+            since: Mutex::new(Steady::new(now, clock.instant())),
             ready: Mutex::new(Ready::new(config.ready)),
             held: Mutex::new(HashSet::new()),
             broken_tls: Mutex::default(),

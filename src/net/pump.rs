@@ -60,6 +60,7 @@ fn has_room(instance: &Instance) -> bool {
 /// Claims due deliveries into the ready queues; answers how many.
 async fn claim_due(instance: &Arc<Instance>) -> Result<usize, StoreError> {
     let now = instance.clock.now();
+    instance.since(now);
     if Timestamp::from_millis(instance.due.load(Ordering::Acquire)) > now || !has_room(instance) {
         return Ok(0);
     }
@@ -108,8 +109,7 @@ async fn take(
     }
     // The row says where it stood when it was queued; the smarthost may be another one since, or none.
     delivery.destination = instance.destination(&delivery.recipient);
-    let since = *lock(&instance.since);
-    if let Some(settlement) = expired_unattempted(&delivery, since, now) {
+    if let Some(settlement) = expired_unattempted(&delivery, instance.since(now), now) {
         instance.settle(settlement).await;
         return Ok(());
     }
@@ -159,10 +159,7 @@ pub(crate) async fn keeper(instance: Arc<Instance>, mut stop: watch::Receiver<bo
             _ = stop.changed() => return,
         }
         let now = instance.clock.now();
-        if now.since(last) > RENEWAL + CLOCK_JUMP || last > now {
-            tracing::warn!(from = %last, to = %now, "the clock jumped; nothing expires without another attempt");
-            *lock(&instance.since) = now;
-        }
+        instance.since(now);
         last = now;
         let held: Vec<_> = lock(&instance.held).iter().copied().collect();
         if !held.is_empty()
@@ -199,6 +196,6 @@ const CLAIM_SHARE: usize = 100;
 const CLAIM_ROOM: usize = 100;
 const CLAIM_RETRY: Duration = Duration::from_secs(1);
 const FULL_WAIT: Duration = Duration::from_secs(1);
-/// A clock that moves by more than this between two looks was set, or the machine slept.
-const CLOCK_JUMP: Duration = Duration::from_secs(600);
+/// Until content that could not be read is asked for again.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(5 * 60);
 const CLEANING: Duration = Duration::from_secs(3600);

@@ -5,8 +5,10 @@
 mod backoff;
 mod conclude;
 mod ready;
+mod steady;
 
 pub use backoff::UncertainPolicy;
 pub(crate) use backoff::{Backoff, Plan};
 pub(crate) use conclude::{Attempt, Seen, conclude, expired_unattempted, uncertain_after_crash};
 pub(crate) use ready::{Ready, ReadyLimits, Waiting};
+pub(crate) use steady::Steady;
