@@ -40,13 +40,8 @@ pub(super) fn claim(db: &Connection, request: &ClaimRequest, turn: &Turn) -> Res
     let mut claimed = Vec::with_capacity(choice.ids.len());
     for id in choice.ids {
         lease.execute(params![id, state_code(State::Leased), request.lease_until.as_millis()])?;
-        match load(db, id)? {
-            Some(delivery) => claimed.push(delivery),
-            // Only another program can have done that. It stays leased, and the others go on.
-            None => {
-                tracing::error!(delivery = %delivery_id(id), "a queued delivery has no message or body in the store")
-            }
-        }
+        // One that cannot be read stays leased, and the others go on.
+        claimed.extend(load_readable(db, id)?);
     }
     Ok(claimed)
 }
@@ -60,8 +55,22 @@ pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>, StoreError>
     Ok(due.map(Timestamp::from_millis))
 }
 
+/// As [`load`]; one that is damaged, or has lost its message or body, is reported and left out: only another program
+/// or a broken disk can have done that, and it must not hold up all others.
+pub(super) fn load_readable(db: &Connection, id: i64) -> Result<Option<Claimed>, StoreError> {
+    let why = match load(db, id) {
+        Ok(Some(delivery)) => return Ok(Some(delivery)),
+        Ok(None) => "it has no message or body".to_owned(),
+        // The whole transaction was given up.
+        Err(error) if db.is_autocommit() => return Err(error),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(delivery = %delivery_id(id), why, "a delivery in the store cannot be read");
+    Ok(None)
+}
+
 /// Everything that sending a delivery needs; `None` if it is unknown.
-pub(super) fn load(db: &Connection, id: i64) -> Result<Option<Claimed>, StoreError> {
+fn load(db: &Connection, id: i64) -> Result<Option<Claimed>, StoreError> {
     let mut query = db.prepare_cached(
         "SELECT d.id, d.message, d.recipient, d.return_path, d.prefix, d.destination, b.hash, m.body_size, m.smtputf8,
              m.eight_bit, m.tag, m.mailing, m.metadata, m.stream, m.queued_at, m.expires, m.own_deadline, d.attempts,

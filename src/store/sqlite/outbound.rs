@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::claim::load;
+use super::claim::load_readable;
 use super::columns::{FIRST_ENDED, delivery_key, json, state_code};
 use super::{enqueue, events};
 use crate::id::DeliveryId;
@@ -123,10 +123,7 @@ pub(super) fn recover(db: &Connection, now: Timestamp, lease_until: Timestamp) -
     let mut requeue = db.prepare_cached("UPDATE delivery SET state = 0, due = ?2, was_uncertain = 1 WHERE id = ?1")?;
     for id in ids {
         requeue.execute(params![id, lease_until.as_millis()])?;
-        match load(db, id)? {
-            Some(delivery) => in_flight.push(delivery),
-            None => tracing::error!(delivery = id, "a delivery in flight has no message or body in the store"),
-        }
+        in_flight.extend(load_readable(db, id)?);
     }
     let leased =
         db.prepare_cached("UPDATE delivery SET state = 0, due = ?1 WHERE state = 1")?.execute([now.as_millis()])?;

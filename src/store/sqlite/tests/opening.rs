@@ -165,3 +165,19 @@ async fn another_programs_transaction_is_waited_for() {
     let queued: i64 = beside.query_row("SELECT count(*) FROM delivery WHERE state = 0", [], |row| row.get(0)).unwrap();
     assert_eq!(queued, 1, "and it sees ours");
 }
+
+#[tokio::test]
+async fn a_delivery_that_is_damaged_does_not_hold_up_the_others() {
+    use crate::store::conformance::{MINUTE, claim, enqueue, first, in_flight};
+    let files = Files::new();
+    let path = files.next();
+    let store = SqliteStore::open(&path).await.unwrap();
+    enqueue(&store, vec![message(1, "a.example"), message(2, "b.example")]).await;
+    in_flight(&store, 3).await;
+    in_flight(&store, 4).await;
+    let beside = Connection::open(&path).unwrap();
+    beside.execute("UPDATE delivery SET recipient = 'nobody' WHERE id IN (101, 301)", []).unwrap();
+    assert_eq!(claim(&store, NOON).await, [first(2)]);
+    let left = store.recover(NOON, NOON + MINUTE).await.unwrap();
+    assert_eq!(left.in_flight.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [first(4)]);
+}
