@@ -301,7 +301,8 @@ impl MailerBuilder {
         self
     }
 
-    /// For connecting, and for a whole reply to a command. Default: 30 seconds and 5 minutes (RFC 5321 §4.5.3.2).
+    /// For connecting, and for a whole reply to a command. Default: 30 seconds and 5 minutes
+    /// (RFC 5321 §4.5.3.2); 3 minutes for the reply to DATA and for each 64 KiB of a message to be taken.
     pub fn command_timeout(mut self, time: Duration) -> Self {
         self.config.connect_timeout = time;
         self.config.session.command_timeout = time;

@@ -36,6 +36,8 @@ pub(crate) struct Instance {
     pub(crate) ready: Mutex<Ready>,
     /// Deliveries that a task of this process has in hand; their leases are renewed.
     pub(crate) held: Mutex<HashSet<DeliveryId>>,
+    /// Keeps a claim from falling between the commit of a settlement and the end of its hold.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     /// Until when STARTTLS of an address is taken for broken.
     pub(crate) broken_tls: Mutex<HashMap<IpAddr, Timestamp>>,
     /// Where our own listeners are: mail is never delivered to ourselves.

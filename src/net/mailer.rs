@@ -95,6 +95,7 @@ impl Mailer {
             since: Mutex::new(Steady::new(now, clock.instant())),
             ready: Mutex::new(Ready::new(config.ready)),
             held: Mutex::new(HashSet::new()),
+            turn: tokio::sync::Mutex::default(),
             broken_tls: Mutex::default(),
             own_sockets: Mutex::default(),
             work: Notify::new(),

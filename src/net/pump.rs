@@ -36,10 +36,11 @@ pub(crate) async fn pump(instance: Arc<Instance>) {
             continue;
         }
         let due = Timestamp::from_millis(instance.due.load(Ordering::Acquire));
-        let room = has_room(&instance);
+        // Connections that free room do not ring for it: then it is looked at again after a while.
+        let due = if has_room(&instance) { due } else { due.max(instance.clock.now() + FULL_WAIT) };
         tokio::select! {
             () = instance.work.notified() => {}
-            () = instance.clock.sleep_until(due), if room && due < Timestamp::MAX => {}
+            () = instance.clock.sleep_until(due), if due < Timestamp::MAX => {}
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
                     // A bug of ours; its deliveries come again when their leases end or at the next start.
@@ -57,7 +58,7 @@ fn has_room(instance: &Instance) -> bool {
     lock(&instance.ready).room() >= CLAIM_ROOM
 }
 
-/// Claims due deliveries into the ready queues; answers how many.
+/// Claims due deliveries into the ready queues; answers how many went on.
 async fn claim_due(instance: &Arc<Instance>) -> Result<usize, StoreError> {
     let now = instance.clock.now();
     instance.since(now);
@@ -76,17 +77,26 @@ async fn claim_due(instance: &Arc<Instance>) -> Result<usize, StoreError> {
     };
     // Before the question, so that a row that becomes due meanwhile is not overlooked.
     instance.due.store(i64::MAX, Ordering::Release);
-    let claimed = match instance.store.claim(request).await {
-        Ok(claimed) => claimed,
-        Err(error) => {
-            instance.due.fetch_min(now.as_millis(), Ordering::AcqRel);
-            return Err(error);
+    let mut claimed = {
+        // Never between the commit of a settlement and the end of its hold, which would leave a lease to nobody.
+        let _turn = instance.turn.lock().await;
+        match instance.store.claim(request).await {
+            Ok(mut claimed) => {
+                let mut held = lock(&instance.held);
+                // The lease of one ran out while a task of this process has it still: that task will settle it.
+                claimed.retain(|delivery| held.insert(delivery.id));
+                claimed
+            }
+            Err(error) => {
+                instance.due.fetch_min(now.as_millis(), Ordering::AcqRel);
+                return Err(error);
+            }
         }
     };
-    let count = claimed.len();
+    let mut count = 0;
     let mut bodies = HashMap::new();
-    for delivery in claimed {
-        take(instance, delivery, &mut bodies, now).await?;
+    for delivery in claimed.drain(..) {
+        count += usize::from(take(instance, delivery, &mut bodies, now).await);
     }
     if let Some(next) = instance.store.next_due().await? {
         // Due rows whose destination is full are asked for again when there is room, not at once.
@@ -96,27 +106,24 @@ async fn claim_due(instance: &Arc<Instance>) -> Result<usize, StoreError> {
     Ok(count)
 }
 
-/// Puts one claimed delivery where it belongs: settled if its time is over, else into its ready queue.
+/// Puts one claimed delivery where it belongs: settled if its time is over, else into its ready queue. Answers
+/// whether it went on; if not, it waits in the store again.
 async fn take(
     instance: &Arc<Instance>,
     mut delivery: Claimed,
     bodies: &mut HashMap<BodyId, Arc<[u8]>>,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    if !lock(&instance.held).insert(delivery.id) {
-        // Its lease ran out while a task of this process has it still: that task will settle it.
-        return Ok(());
-    }
+) -> bool {
     // The row says where it stood when it was queued; the smarthost may be another one since, or none.
     delivery.destination = instance.destination(&delivery.recipient);
     if let Some(settlement) = expired_unattempted(&delivery, instance.since(now), now) {
         instance.settle(settlement).await;
-        return Ok(());
+        return true;
     }
     let size = usize::try_from(delivery.body_size).unwrap_or(usize::MAX);
     if !lock(&instance.ready).reserve(&delivery.destination, size) {
         instance.settle(give_back(&delivery, now + FULL_WAIT)).await;
-        return Ok(());
+        return false;
     }
     let body = match bodies.get(&delivery.body) {
         Some(body) => Ok(Some(body.clone())),
@@ -125,20 +132,22 @@ async fn take(
     match body {
         Ok(Some(body)) => {
             bodies.insert(delivery.body, body.clone());
-            lock(&instance.ready).push(Waiting { delivery, body });
-            Ok(())
+            lock(&instance.ready).push(Waiting { delivery, body, tried: false });
+            true
         }
         missing => {
             lock(&instance.ready).give_up(&delivery.destination, size);
-            instance.settle(give_back(&delivery, now + FULL_WAIT)).await;
-            tracing::error!(delivery = %delivery.id, "the content of a delivery could not be read from the store");
-            missing.map(drop)
+            // Set aside for longer, and the others go on: it may be this one alone that is damaged.
+            let why = missing.err().map_or_else(|| "there is none".to_owned(), |error| error.to_string());
+            tracing::error!(delivery = %delivery.id, why, "the content of a delivery could not be read from the store");
+            instance.settle(give_back(&delivery, now + UNREADABLE_WAIT)).await;
+            false
         }
     }
 }
 
 /// Back to the store, without an attempt.
-fn give_back(delivery: &Claimed, at: Timestamp) -> Settlement {
+pub(super) fn give_back(delivery: &Claimed, at: Timestamp) -> Settlement {
     Settlement {
         delivery: delivery.id,
         state: Settled::Queued(at),

@@ -13,6 +13,7 @@ use crate::store::{Settled, Settlement, StoreError};
 pub(crate) async fn settler(instance: Arc<Instance>, mut settlements: mpsc::Receiver<Settlement>) {
     let mut batch = Vec::with_capacity(BATCH);
     while settlements.recv_many(&mut batch, BATCH).await > 0 {
+        let turn = instance.turn.lock().await;
         let mut wait = FIRST_WAIT;
         // The outcome exists nowhere else yet: it is offered until it is taken. A crash here leaves the delivery in
         // the in-flight set, and it is told as uncertain.
@@ -34,6 +35,7 @@ pub(crate) async fn settler(instance: Arc<Instance>, mut settlements: mpsc::Rece
                 }
             }
         }
+        drop(turn);
         for settlement in &batch {
             log(settlement);
         }

@@ -310,6 +310,7 @@ impl Instance {
                     last: None,
                 },
                 body: new.body.clone(),
+                tried: false,
             });
         }
     }

@@ -14,6 +14,8 @@ use crate::store::Claimed;
 pub(crate) struct Waiting {
     pub(crate) delivery: Claimed,
     pub(crate) body: Arc<[u8]>,
+    /// Whether it was offered to a host of late: it may stand in the durable in-flight set.
+    pub(crate) tried: bool,
 }
 
 /// How much may wait in memory.
@@ -58,9 +60,24 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// Room promised to messages that are being stored.
     reserved: usize,
+    /// Of both.
+    bytes: usize,
     connections: usize,
     /// Rings when a message comes, for an idle connection.
     bell: Arc<Notify>,
+}
+
+/// The room of one destination.
+struct Share {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Share {
+    /// A message that is larger than what is left goes in when it is the next: it would find no room ever.
+    fn is_used_up(&self, queue: &Queue) -> bool {
+        queue.waiting.len() + queue.reserved >= self.messages || queue.bytes >= self.bytes
+    }
 }
 
 impl Ready {
@@ -70,14 +87,16 @@ impl Ready {
 
     /// Reserves room for one message; [`Ready::push`] or [`Ready::give_up`] ends the reservation.
     pub(crate) fn reserve(&mut self, destination: &str, bytes: usize) -> bool {
-        if self.messages >= self.limits.messages || self.bytes.saturating_add(bytes) > self.limits.bytes {
+        let share = self.share();
+        if share.messages == 0
+            || share.bytes == 0
+            || self.queues.get(destination).is_some_and(|queue| share.is_used_up(queue))
+        {
             return false;
         }
         let queue = self.queues.entry(destination.to_owned()).or_default();
-        if queue.waiting.len() + queue.reserved >= self.limits.per_destination {
-            return false;
-        }
         queue.reserved += 1;
+        queue.bytes = queue.bytes.saturating_add(bytes);
         self.messages += 1;
         self.bytes += bytes;
         true
@@ -97,13 +116,16 @@ impl Ready {
         self.bytes = self.bytes.saturating_sub(bytes);
         if let Some(queue) = self.queues.get_mut(destination) {
             queue.reserved = queue.reserved.saturating_sub(1);
+            queue.bytes = queue.bytes.saturating_sub(bytes);
         }
         self.tidy(destination);
     }
 
     /// Takes the next message of a destination; its room is free again.
     pub(crate) fn pop(&mut self, destination: &str) -> Option<Waiting> {
-        let waiting = self.queues.get_mut(destination)?.waiting.pop_front()?;
+        let queue = self.queues.get_mut(destination)?;
+        let waiting = queue.waiting.pop_front()?;
+        queue.bytes = queue.bytes.saturating_sub(waiting.body.len());
         self.messages -= 1;
         self.bytes = self.bytes.saturating_sub(waiting.body.len());
         Some(waiting)
@@ -113,7 +135,24 @@ impl Ready {
     pub(crate) fn put_back(&mut self, waiting: Waiting) {
         self.messages += 1;
         self.bytes += waiting.body.len();
-        self.queues.entry(waiting.delivery.destination.clone()).or_default().waiting.push_front(waiting);
+        let queue = self.queues.entry(waiting.delivery.destination.clone()).or_default();
+        queue.bytes += waiting.body.len();
+        queue.waiting.push_front(waiting);
+    }
+
+    /// Takes what was offered to a host and waits again.
+    pub(crate) fn take_tried(&mut self) -> Vec<Waiting> {
+        let mut all = Vec::new();
+        for queue in self.queues.values_mut() {
+            let (tried, rest): (Vec<Waiting>, Vec<Waiting>) =
+                std::mem::take(&mut queue.waiting).into_iter().partition(|waiting| waiting.tried);
+            queue.waiting = rest.into();
+            queue.bytes -= queue.bytes.min(tried_bytes(&tried));
+            all.extend(tried);
+        }
+        self.messages -= all.len().min(self.messages);
+        self.bytes -= self.bytes.min(tried_bytes(&all));
+        all
     }
 
     /// Takes everything that waits for a destination.
@@ -145,10 +184,19 @@ impl Ready {
         self.limits.per_destination
     }
 
+    /// What one destination may have: a part of what is still free, so that many slow ones, or one with large
+    /// messages, cannot fill the room.
+    fn share(&self) -> Share {
+        Share {
+            messages: self.limits.per_destination.min(self.limits.messages.saturating_sub(self.messages).div_ceil(8)),
+            bytes: self.limits.bytes.saturating_sub(self.bytes).div_ceil(2),
+        }
+    }
+
     /// Destinations that have no room.
     pub(crate) fn full(&self) -> Vec<String> {
-        let full = |queue: &Queue| queue.waiting.len() + queue.reserved >= self.limits.per_destination;
-        self.queues.iter().filter(|(_, queue)| full(queue)).map(|(name, _)| name.clone()).collect()
+        let share = self.share();
+        self.queues.iter().filter(|(_, queue)| share.is_used_up(queue)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Takes a connection for each destination that has messages and needs one: the first at once, a further one
@@ -156,14 +204,16 @@ impl Ready {
     pub(crate) fn open_connections(&mut self) -> Vec<String> {
         let mut opened = Vec::new();
         // First one for each destination that has none, then more: a busy one does not take the last from a small one.
-        for first in [true, false] {
+        // Further ones leave a quarter free: a destination that comes later finds its first one at once.
+        let all = self.limits.all_connections;
+        for (first, most) in [(true, all), (false, all - all / 4)] {
             for (name, queue) in &mut self.queues {
                 let wanted = match queue.waiting.len() {
                     0 => 0,
                     _ if first => 1,
                     waiting => (1 + waiting / MESSAGES_PER_CONNECTION).min(self.limits.connections),
                 };
-                while queue.connections < wanted && self.connections < self.limits.all_connections {
+                while queue.connections < wanted && self.connections < most {
                     queue.connections += 1;
                     self.connections += 1;
                     opened.push(name.clone());
@@ -192,6 +242,10 @@ impl Ready {
     }
 }
 
+fn tried_bytes(tried: &[Waiting]) -> usize {
+    tried.iter().map(|waiting| waiting.body.len()).sum()
+}
+
 /// A second connection pays its greeting, EHLO and TLS back after about this many messages.
 const MESSAGES_PER_CONNECTION: usize = 16;
 
@@ -203,12 +257,12 @@ mod tests {
     fn waiting(destination: &str) -> Waiting {
         let mut delivery = claimed();
         delivery.destination = destination.into();
-        Waiting { delivery, body: Arc::from(&b"body"[..]) }
+        Waiting { delivery, body: Arc::from(&b"body"[..]), tried: false }
     }
 
     #[test]
     fn one_destination_cannot_fill_the_room() {
-        let limits = ReadyLimits { messages: 10, per_destination: 4, ..ReadyLimits::default() };
+        let limits = ReadyLimits { messages: 40, per_destination: 4, ..ReadyLimits::default() };
         let mut ready = Ready::new(limits);
         for _ in 0..4 {
             assert!(ready.reserve("slow.example", 4));
@@ -217,12 +271,41 @@ mod tests {
         assert!(!ready.reserve("slow.example", 4));
         assert_eq!(ready.full(), ["slow.example"]);
         assert!(ready.reserve("fast.example", 4));
-        assert_eq!(ready.room(), 5);
+        assert_eq!(ready.room(), 35);
+    }
+
+    #[test]
+    fn slow_destinations_and_large_messages_leave_room_for_others() {
+        let limits = ReadyLimits { messages: 100, bytes: 1_000, per_destination: 30, ..ReadyLimits::default() };
+        let mut ready = Ready::new(limits);
+        for slow in 0..10 {
+            while ready.reserve(&format!("slow{slow}.example"), 1) {}
+        }
+        assert!(ready.reserve("fast.example", 1));
+        let mut ready = Ready::new(limits);
+        while ready.reserve("slow.example", 50) {}
+        assert_eq!(ready.full(), ["slow.example"]);
+        assert!(ready.reserve("fast.example", 5_000), "one larger than the room is sent, too");
+        assert!(!ready.reserve("other.example", 1));
+    }
+
+    #[test]
+    fn a_quarter_of_the_connections_is_for_destinations_without_one() {
+        let mut ready = Ready::new(ReadyLimits { all_connections: 8, ..ReadyLimits::default() });
+        let mut add = |name: &str| {
+            for _ in 0..100 {
+                assert!(ready.reserve(name, 4));
+                ready.push(waiting(name));
+            }
+            ready.open_connections().len()
+        };
+        assert_eq!((add("a.example"), add("b.example")), (4, 2));
+        assert_eq!((add("c.example"), add("d.example"), add("e.example")), (1, 1, 0));
     }
 
     #[test]
     fn bytes_are_bounded_and_given_back() {
-        let mut ready = Ready::new(ReadyLimits { bytes: 10, ..ReadyLimits::default() });
+        let mut ready = Ready::new(ReadyLimits { bytes: 20, ..ReadyLimits::default() });
         assert!(ready.reserve("a.example", 4));
         ready.push(waiting("a.example"));
         assert!(ready.reserve("a.example", 4));
