@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::drive::{Driver, Step};
 use super::instance::{Instance, lock};
 use super::open::{Opened, Opening, Security, Stream, open};
+use super::pump::give_back;
 use crate::id::DeliveryId;
 use crate::route::{Candidate, candidates, exchangers};
 use crate::schedule::{Attempt, Seen, Waiting, conclude, expired_unattempted};
@@ -22,6 +23,11 @@ pub(crate) async fn serve(instance: Arc<Instance>, destination: String) {
     let mut server = Server { instance: &instance, destination: &destination, carried: VecDeque::new() };
     while !instance.stopping() && server.has_work() {
         server.attempt().await;
+    }
+    // At a stop: nothing of these went out, and the next run must not take them for uncertain.
+    let now = instance.clock.now();
+    for (waiting, _) in std::mem::take(&mut server.carried) {
+        instance.settle(give_back(&waiting.delivery, now)).await;
     }
 }
 
@@ -236,7 +242,8 @@ impl Server<'_> {
         let mut failed: VecDeque<(Waiting, Option<Seen>)> = VecDeque::new();
         loop {
             while open_slots > 0 && !quitting && !*stop.borrow() {
-                let Some(waiting) = self.next().await else { break };
+                let Some(mut waiting) = self.next().await else { break };
+                waiting.tried = true;
                 open_slots -= 1;
                 begin.wanted.push(waiting.delivery.id);
                 let now = line.now();

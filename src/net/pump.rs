@@ -51,6 +51,12 @@ pub(crate) async fn pump(instance: Arc<Instance>) {
         }
     }
     while connections.join_next().await.is_some() {}
+    // Nothing of these went out, and the next run must not take them for uncertain.
+    let now = instance.clock.now();
+    let tried = lock(&instance.ready).take_tried();
+    for waiting in tried {
+        instance.settle(give_back(&waiting.delivery, now)).await;
+    }
 }
 
 /// Claiming waits until a good part of the room is free: many rows in one query instead of one each.
@@ -158,7 +164,7 @@ pub(super) fn give_back(delivery: &Claimed, at: Timestamp) -> Settlement {
     }
 }
 
-/// Renews the leases of what is in hand; notices when the clock jumped.
+/// Renews the leases of what is in hand.
 pub(crate) async fn keeper(instance: Arc<Instance>, mut stop: watch::Receiver<bool>) {
     let mut last = instance.clock.now();
     loop {
