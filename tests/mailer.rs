@@ -151,3 +151,42 @@ async fn dropping_the_last_clone_stops_as_a_crash_would() {
 
 /// For anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_host_that_says_nothing() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = Smarthost::new(silent.local_addr().unwrap().to_string());
+    let mailer = builder().smarthost(relay).start().await.unwrap();
+    mailer.send(message()).await.unwrap();
+    let (_connection, _) = silent.accept().await.unwrap();
+    let shutdown = mailer.shutdown(Duration::from_secs(600));
+    tokio::time::timeout(PATIENCE, shutdown).await.expect("nothing was under way").unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_that_is_given_up_leaves_no_task_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("mail.db");
+    let remote = RemoteHost::start().await.unwrap();
+    let relay = Smarthost::new(remote.address().to_string());
+    let (called, mut calls) = tokio::sync::mpsc::unbounded_channel();
+    let stuck = from_fn(move |_| {
+        let _ = called.send(());
+        std::future::pending()
+    });
+    let mailer = builder().store(&*store).smarthost(relay).handler(stuck).start().await.unwrap();
+    mailer.send(message()).await.unwrap();
+    calls.recv().await.unwrap();
+    {
+        let shutdown = std::pin::pin!(mailer.shutdown(Duration::from_secs(600)));
+        assert!(tokio::time::timeout(Duration::from_millis(20), shutdown).await.is_err());
+    }
+    drop(mailer);
+    let free = async {
+        while let Err(error) = builder().store(&*store).start().await {
+            assert!(error.to_string().contains("in use"), "{error}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free).await.expect("the store is free");
+}

@@ -79,7 +79,12 @@ impl Server<'_> {
 
     /// One pass over the hosts of the destination. Afterwards something was settled, or nothing waits.
     async fn attempt(&mut self) {
-        let hosts = match self.hosts().await {
+        // Before MAIL nothing is under way, so a stop does not wait for it.
+        let hosts = tokio::select! {
+            hosts = self.hosts() => hosts,
+            () = self.instance.stopped() => return,
+        };
+        let hosts = match hosts {
             Ok(hosts) => hosts,
             Err(seen) => return self.settle_all(seen).await,
         };
@@ -89,7 +94,11 @@ impl Server<'_> {
             if self.instance.stopping() || !self.has_work() {
                 return;
             }
-            match self.open(host).await {
+            let opened = tokio::select! {
+                opened = self.open(host) => opened,
+                () = self.instance.stopped() => return,
+            };
+            match opened {
                 Ok(opened) => {
                     let conversation = self.converse(opened, &host.label()).await;
                     worst = None;

@@ -105,6 +105,11 @@ impl Instance {
         *self.stop.borrow()
     }
 
+    /// Waits for the stop.
+    pub(crate) async fn stopped(&self) {
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
     pub(crate) fn is_own_socket(&self, address: IpAddr, port: u16) -> bool {
         lock(&self.own_sockets).iter().any(|own| {
             own.port() == port && (own.ip() == address || (own.ip().is_unspecified() && address.is_loopback()))

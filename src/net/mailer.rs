@@ -41,12 +41,16 @@ pub struct Mailer {
 
 struct Inner {
     instance: Arc<Instance>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Tasks>,
 }
 
-impl Drop for Inner {
+/// Tasks that end with their owner: the mailer, or a shutdown that is given up half-way.
+#[derive(Default)]
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
     fn drop(&mut self) {
-        for task in lock(&self.tasks).drain(..) {
+        for task in &self.0 {
             task.abort();
         }
     }
@@ -138,7 +142,7 @@ impl Mailer {
             tokio::spawn(cleaner(instance.clone(), stop())),
             tokio::spawn(dispatcher.run(stop())),
         ];
-        Ok(Mailer { inner: Arc::new(Inner { instance, tasks: Mutex::new(tasks) }) })
+        Ok(Mailer { inner: Arc::new(Inner { instance, tasks: Mutex::new(Tasks(tasks)) }) })
     }
 
     pub(super) fn instance(&self) -> &Arc<Instance> {
@@ -344,11 +348,10 @@ impl Mailer {
         instance.work.notify_one();
         instance.events.notify_one();
         let mut tasks = std::mem::take(&mut *lock(&self.inner.tasks));
-        // The settler ends last: the others hand it their outcomes. What it has not stored is counted.
-        let settler = if tasks.is_empty() { None } else { Some(tasks.remove(0)) };
         let end = tokio::time::Instant::from_std(instance.clock.instant()) + deadline;
-        for mut task in tasks {
-            if tokio::time::timeout_at(end, &mut task).await.is_err() {
+        // The first is the settler. It ends last: the others hand it their outcomes. What it has not stored is counted.
+        for task in tasks.0.iter_mut().skip(1) {
+            if tokio::time::timeout_at(end, &mut *task).await.is_err() {
                 task.abort();
             }
         }
@@ -358,11 +361,7 @@ impl Mailer {
                 break;
             }
         }
-        instance.store.close().await?;
-        if let Some(settler) = settler {
-            settler.abort();
-        }
-        Ok(())
+        Ok(instance.store.close().await?)
     }
 
     fn open(&self) -> Result<(), Error> {
