@@ -54,7 +54,7 @@ pub(crate) struct Instance {
     /// Settlements that the store has not taken yet.
     pub(crate) pending: AtomicUsize,
     /// One permit for each `send` that may wait for the store at once.
-    pub(crate) submissions: Semaphore,
+    pub(crate) submissions: Arc<Semaphore>,
     pub(crate) stop: watch::Sender<bool>,
 }
 

@@ -108,7 +108,7 @@ impl Mailer {
             settled: watch::Sender::new(0),
             settlements,
             pending: AtomicUsize::new(0),
-            submissions: Semaphore::new(SUBMISSIONS),
+            submissions: Arc::new(Semaphore::new(SUBMISSIONS)),
             stop: watch::Sender::new(false),
             config,
         });

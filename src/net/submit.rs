@@ -97,8 +97,8 @@ impl Instance {
         if prepared.is_empty() {
             return Vec::new();
         }
-        let wait = tokio::time::timeout(self.config.submit_timeout, self.submissions.acquire()).await;
-        let Ok(Ok(_permit)) = wait else {
+        let wait = tokio::time::timeout(self.config.submit_timeout, self.submissions.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = wait else {
             let busy =
                 || Err(Error::new(Kind::Busy, "the store has no room for more messages now; nothing was queued"));
             return prepared.iter().map(|_| busy()).collect();
@@ -111,37 +111,33 @@ impl Instance {
         }
         // One call has one lease: split where room ran out.
         let queued = prepared.split_off(prepared.iter().position(|one| !one.reserved).unwrap_or(prepared.len()));
-        let mut results = Vec::new();
-        for (batch, leased) in [(prepared, true), (queued, false)] {
-            if !batch.is_empty() {
-                results.extend(self.commit(batch, leased, now).await);
+        let count = prepared.len() + queued.len();
+        // In a task of its own: a caller that drops its future must not leave deliveries leased and in no queue. The
+        // permit goes along, so that callers who give up and come again do not pile messages up before a slow store.
+        let instance = self.clone();
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            let mut results = Vec::with_capacity(count);
+            for (batch, leased) in [(prepared, true), (queued, false)] {
+                if !batch.is_empty() {
+                    results.extend(instance.commit(batch, leased, now).await);
+                }
             }
-        }
-        results
+            results
+        });
+        let stopped = || Err(Error::new(Kind::Closed, "the mailer was stopped before the message was stored"));
+        task.await.unwrap_or_else(|_| (0..count).map(|_| stopped()).collect())
     }
 
-    async fn commit(
-        self: &Arc<Self>,
-        batch: Vec<Prepared>,
-        leased: bool,
-        now: Timestamp,
-    ) -> Vec<Result<Receipt, Error>> {
+    async fn commit(&self, batch: Vec<Prepared>, leased: bool, now: Timestamp) -> Vec<Result<Receipt, Error>> {
         let lease = leased.then(|| self.lease_until());
         if leased {
             let mut held = lock(&self.held);
             held.extend(batch.iter().flat_map(|one| one.new.deliveries.iter().map(|delivery| delivery.id)));
         }
-        // In a task of its own: a caller that drops its future must not leave deliveries leased and in no queue.
-        let instance = self.clone();
-        let task = tokio::spawn(async move {
-            let rows = batch.iter().map(|one| one.new.clone()).collect();
-            let outcome = instance.store.enqueue(rows, now, lease).await;
-            instance.committed(batch, leased, outcome)
-        });
-        match task.await {
-            Ok(results) => results,
-            Err(_) => vec![Err(Error::new(Kind::Closed, "the mailer was stopped before the message was stored"))],
-        }
+        let rows = batch.iter().map(|one| one.new.clone()).collect();
+        let outcome = self.store.enqueue(rows, now, lease).await;
+        self.committed(batch, leased, outcome)
     }
 
     fn committed(
