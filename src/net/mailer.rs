@@ -26,7 +26,7 @@ use crate::message::Message;
 use crate::report::Reports;
 use crate::return_path::{Forms, Keyring, ReturnDomains};
 use crate::schedule::{Ready, Steady, uncertain_after_crash};
-use crate::store::{Settled, Settlement, Store};
+use crate::store::{Settlement, Store};
 use crate::time::Timestamp;
 use crate::verdict::Outcome;
 
@@ -221,7 +221,7 @@ impl Mailer {
     {
         let message = message.try_into()?;
         self.open()?;
-        self.instance().register(message).await
+        self.instance().submit_elsewhere(&message).await
     }
 
     /// Waits for a delivery to end, at most `timeout`; `None` if it has not ended by then or is not known. Reads the
@@ -393,25 +393,6 @@ impl Instance {
         self.store.save_keys(keyring.to_stored(self.ring_in_store, now)).await?;
         self.keyring.write().unwrap_or_else(PoisonError::into_inner).merge(&keyring)?;
         Ok(())
-    }
-
-    /// See [`Mailer::register`].
-    async fn register(self: &Arc<Self>, message: Message) -> Result<Receipt, Error> {
-        let receipt = self.submit_elsewhere(&message).await?;
-        let settlements = receipt
-            .deliveries
-            .iter()
-            .map(|delivery| Settlement {
-                delivery: delivery.id,
-                state: Settled::Delivered,
-                attempted: false,
-                delay_told: false,
-                last: None,
-                events: Vec::new(),
-            })
-            .collect();
-        self.store.settle(settlements).await?;
-        Ok(receipt)
     }
 }
 

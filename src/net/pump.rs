@@ -43,7 +43,7 @@ pub(crate) async fn pump(instance: Arc<Instance>) {
             () = instance.clock.sleep_until(due), if due < Timestamp::MAX => {}
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
-                    // A bug of ours; its deliveries come again when their leases end or at the next start.
+                    // A bug of ours; its deliveries come again at the next start.
                     tracing::error!(%error, "a connection's task ended badly");
                 }
             }

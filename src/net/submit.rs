@@ -1,7 +1,6 @@
 //! `send`: from a message to durable rows and a receipt.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::instance::{Instance, lock};
 use crate::address::Address;
@@ -73,13 +72,11 @@ impl Instance {
             .collect()
     }
 
-    /// Records a message that another program sends: it is never due here, then settled as accepted.
+    /// Records a message that another program sends: as accepted by a remote host, in one commit.
     pub(crate) async fn submit_elsewhere(self: &Arc<Self>, message: &Message) -> Result<Receipt, Error> {
         let now = self.clock.now();
         let mut one = self.prepare(message, now)?;
-        // A crash between the two commits must not send it: it waits for a time that does not come.
-        one.new.not_before = now + NEVER_DUE;
-        one.new.expires = one.new.not_before;
+        one.new.sent_elsewhere = true;
         let receipt = one.receipt();
         let outcomes = self.store.enqueue(vec![one.new], now, None).await?;
         match outcomes.into_iter().next() {
@@ -235,6 +232,7 @@ impl Instance {
                 options.not_before.unwrap_or(now).max(now),
             ),
             own_deadline: options.deadline.is_some(),
+            sent_elsewhere: false,
             idempotency: options
                 .idempotency_key
                 .clone()
@@ -346,6 +344,3 @@ fn conflict(key: Option<&str>) -> Error {
         format!("idempotency_key: {key:?} was used before for another content; nothing was queued"),
     )
 }
-
-/// A hundred years.
-const NEVER_DUE: Duration = Duration::from_secs(100 * 365 * 86_400);

@@ -45,6 +45,7 @@ fn message(n: u64, body: Vec<u8>, now: Timestamp) -> Result<NewMessage, Error> {
         expires: now + Duration::from_secs(2 * 86_400),
         own_deadline: false,
         idempotency: None,
+        sent_elsewhere: false,
         deliveries: vec![NewDelivery {
             id: DeliveryId::from_u64(2 * n + 1),
             recipient: address(format!("subscriber{n}@{destination}"))?,

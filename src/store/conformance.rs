@@ -79,6 +79,7 @@ macro_rules! suite {
                 a_mere_claim_is_told_and_not_booked,
             ];
             journal: [
+                what_another_program_sends_is_remembered_at_once,
                 a_late_bounce_moves_its_delivery,
                 deliveries_count_when_they_were_queued,
                 open_work_is_what_ends_by_itself,
@@ -141,6 +142,7 @@ pub(crate) fn message_to(n: u64, destinations: &[&str]) -> NewMessage {
         expires: NOON + 5 * DAY,
         own_deadline: false,
         idempotency: None,
+        sent_elsewhere: false,
         deliveries: destinations
             .iter()
             .zip(1..)

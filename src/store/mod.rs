@@ -75,6 +75,8 @@ pub(crate) struct NewMessage {
     /// Whether `expires` is the user's own deadline, which is kept even without one attempt.
     pub(crate) own_deadline: bool,
     pub(crate) idempotency: Option<Idempotency>,
+    /// Another program sends it: only remembered, as delivered.
+    pub(crate) sent_elsewhere: bool,
     pub(crate) deliveries: Vec<NewDelivery>,
 }
 

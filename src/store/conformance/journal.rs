@@ -31,6 +31,19 @@ async fn a_day(site: &dyn Site) -> Arc<dyn Store> {
     store
 }
 
+pub(crate) async fn what_another_program_sends_is_remembered_at_once(site: &dyn Site) {
+    let store = site.open().await;
+    let sent = NewMessage { sent_elsewhere: true, ..message(1, "a.example") };
+    store.enqueue(vec![sent.clone()], NOON, None).await.unwrap();
+    assert_eq!(store.open_work().await.unwrap(), (0, 0));
+    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.find(first(1)).await.unwrap().unwrap().state, State::Delivered);
+    assert!(store.body(BodyId::of(&sent.body)).await.unwrap().is_none(), "its content is not needed here");
+    store.record(inbound(vec![bounce(1, first(1), Reason::UserUnknown)])).await.unwrap();
+    let counts = store.count(CountBy::Domain, EVER).await.unwrap();
+    assert_eq!(line(&counts, "a.example").bounced, 1);
+}
+
 pub(crate) async fn a_late_bounce_moves_its_delivery(site: &dyn Site) {
     let store = a_day(site).await;
     let a = Count { name: "a.example".into(), queued: 2, delivered: 1, failed: 1, ..Count::default() };

@@ -90,8 +90,9 @@ fn repeated(db: &Connection, idempotency: &Idempotency) -> Result<Option<Enqueue
 
 fn insert(db: &Connection, hashed: &Hashed, now: Timestamp, lease: Option<Timestamp>) -> Result<(), StoreError> {
     let Hashed { message, body } = hashed;
-    // A message without recipients has nothing open, so nothing would ever delete its body.
-    let body = if message.deliveries.is_empty() { None } else { Some(body_row(db, *body, &message.body)?) };
+    // What is open here: nothing of a message that another program sends. Nothing would ever delete its body.
+    let open = if message.sent_elsewhere { 0 } else { message.deliveries.len() };
+    let body = if open == 0 { None } else { Some(body_row(db, *body, &message.body)?) };
     let id = message_key(message.id);
     let queued_at = now.as_millis();
     db.prepare_cached(
@@ -104,7 +105,7 @@ fn insert(db: &Connection, hashed: &Hashed, now: Timestamp, lease: Option<Timest
         queued_at,
         body,
         size(message.body.len()),
-        size(message.deliveries.len()),
+        size(open),
         message.smtputf8,
         message.eight_bit,
         stream_name(message.stream),
@@ -117,6 +118,7 @@ fn insert(db: &Connection, hashed: &Hashed, now: Timestamp, lease: Option<Timest
         message.idempotency.as_ref().map(|idempotency| &idempotency.fingerprint[..]),
     ])?;
     let (state, due) = match lease {
+        _ if message.sent_elsewhere => (State::Delivered, now),
         Some(until) if message.not_before <= now => (State::Leased, until),
         _ => (State::Queued, now.max(message.not_before)),
     };
