@@ -12,7 +12,8 @@
 //! # use std::sync::{Arc, Mutex};
 //!
 //! # #[derive(Clone)]
-//! struct Subscribers { /* the application's own database */ # flagged: Arc<Mutex<Vec<String>>>
+//! struct Subscribers { /* the application's own database */
+//! #   flagged: Arc<Mutex<Vec<String>>>,
 //! }
 //! # impl Subscribers {
 //! #     async fn flag(&self, address: &Address, verdict: &Verdict) -> std::io::Result<()> {
@@ -141,3 +142,8 @@ pub use store::Stream;
 pub use tag::{Tag, TagTooLong};
 pub use time::Timestamp;
 pub use verdict::{Outcome, Reason, Verdict};
+
+/// The front page's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
