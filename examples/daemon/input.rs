@@ -7,7 +7,6 @@ use returnpath::{Error, Mailer, Message, Receipt, Tag};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use crate::output::{Output, Printer};
 
@@ -72,7 +71,7 @@ struct Pending {
     key: Option<String>,
     tag: Option<Value>,
     to: Value,
-    sent: JoinHandle<Result<Receipt, Error>>,
+    message: Message,
 }
 
 /// What is wrong with a line.
@@ -84,10 +83,10 @@ struct Problem {
     text: String,
 }
 
-/// Reads standard input to its end and prints what became of each line, in order. Up to 1,024 lines are in flight;
-/// then nothing more is read until the first of them is durable.
+/// Reads standard input to its end and prints what became of each line, in order. What was read while a commit was under
+/// way goes into the next one. Up to 1,024 lines are in flight; then nothing more is read until they are durable.
 pub(crate) async fn feed(mailer: Mailer, output: Output, printer: Arc<Printer>) {
-    let (sender, mut pending) = mpsc::channel::<Result<Pending, Problem>>(IN_FLIGHT);
+    let (sender, mut lines) = mpsc::channel::<Result<Pending, Problem>>(BATCH);
     let reading = async move {
         let mut input = BufReader::new(tokio::io::stdin());
         let mut buffer = Vec::new();
@@ -103,39 +102,36 @@ pub(crate) async fn feed(mailer: Mailer, output: Output, printer: Arc<Printer>) 
                 }
             }
             number += 1;
-            if buffer.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            // Reserved first: the message is not given to the store before its place in the order is sure.
-            let Ok(place) = sender.reserve().await else { break };
-            place.send(submit(&mailer, number, &buffer));
-        }
-    };
-    let printing = async {
-        while let Some(pending) = pending.recv().await {
-            match pending {
-                Ok(pending) => printed(pending, &output, &printer).await,
-                Err(problem) => print_problem(problem, &output),
+            if !buffer.iter().all(u8::is_ascii_whitespace) && sender.send(read(number, &buffer)).await.is_err() {
+                break;
             }
         }
     };
-    tokio::join!(reading, printing);
+    let sending = async {
+        let mut batch = Vec::with_capacity(BATCH);
+        while lines.recv_many(&mut batch, BATCH).await > 0 {
+            // In one call, so that of two lines with one key the first one counts.
+            let messages: Vec<Message> = batch.iter().flatten().map(|line| line.message.clone()).collect();
+            let mut receipts = mailer.send_all(messages).await.into_iter();
+            for line in batch.drain(..) {
+                match line {
+                    Ok(line) => printed(line, receipts.next().expect("one a message"), &output, &printer),
+                    Err(problem) => print_problem(problem, &output),
+                }
+            }
+        }
+    };
+    tokio::join!(reading, sending);
 }
 
-fn submit(mailer: &Mailer, line: u64, bytes: &[u8]) -> Result<Pending, Problem> {
+fn read(line: u64, bytes: &[u8]) -> Result<Pending, Problem> {
     let given: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let (key, to) = (given["key"].as_str().map(str::to_owned), given["to"].clone());
     let tag = Some(given["tag"].clone()).filter(|tag| !tag.is_null());
-    let message = Line::parse(bytes).and_then(message).map_err(|(field, text)| Problem {
-        line,
-        key: key.clone(),
-        to: to.clone(),
-        field,
-        text,
-    })?;
-    let mailer = mailer.clone();
-    let sent = tokio::spawn(async move { mailer.send(message).await });
-    Ok(Pending { line, key, tag, to, sent })
+    match Line::parse(bytes).and_then(message) {
+        Ok(message) => Ok(Pending { line, key, tag, to, message }),
+        Err((field, text)) => Err(Problem { line, key, to, field, text }),
+    }
 }
 
 fn message(mut line: Line) -> Result<Message, Wrong> {
@@ -210,16 +206,9 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     mail_parser::decoders::base64::base64_decode(text.as_bytes())
 }
 
-async fn printed(pending: Pending, output: &Output, printer: &Printer) {
-    let problem = |field: Option<String>, text: String| Problem {
-        line: pending.line,
-        key: pending.key.clone(),
-        to: pending.to.clone(),
-        field,
-        text,
-    };
-    match pending.sent.await {
-        Ok(Ok(receipt)) => {
+fn printed(line: Pending, sent: Result<Receipt, Error>, output: &Output, printer: &Printer) {
+    match sent {
+        Ok(receipt) => {
             for delivery in &receipt.deliveries {
                 output.line(&json!({
                     "event": "queued",
@@ -227,8 +216,8 @@ async fn printed(pending: Pending, output: &Output, printer: &Printer) {
                     "message": receipt.message,
                     "to": delivery.recipient,
                     "return_path": delivery.return_path,
-                    "tag": pending.tag,
-                    "key": pending.key,
+                    "tag": line.tag,
+                    "key": line.key,
                 }));
             }
             // Those of a repeated key were announced by the line that queued them, or in an earlier run.
@@ -236,8 +225,10 @@ async fn printed(pending: Pending, output: &Output, printer: &Printer) {
                 printer.announced(receipt.deliveries.iter().map(|delivery| delivery.id));
             }
         }
-        Ok(Err(error)) => print_problem(problem(field(&error), error.to_string()), output),
-        Err(error) => print_problem(problem(None, error.to_string()), output),
+        Err(error) => {
+            let Pending { line, key, to, .. } = line;
+            print_problem(Problem { line, key, to, field: field(&error), text: error.to_string() }, output);
+        }
     }
 }
 
@@ -252,5 +243,6 @@ fn print_problem(problem: Problem, output: &Output) {
     }));
 }
 
-const IN_FLIGHT: usize = 1_024;
+/// Lines of one commit; as many wait behind it.
+const BATCH: usize = 512;
 const FIELDS: &str = "from, to, subject, text, raw, raw_base64, tag, mailing, metadata, key, deadline";
