@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use returnpath::event::{Event, EventKind, from_fn};
 use returnpath::testing::RemoteHost;
-use returnpath::{FailureHandler, Mailer, MailerBuilder, Message, Smarthost, StoreLocation};
+use returnpath::{DeliveryId, FailureHandler, Mailer, MailerBuilder, Message, Outcome, Smarthost, StoreLocation};
 
 fn builder() -> MailerBuilder {
     Mailer::builder("b.example.org").ehlo("mail.example.org").store(StoreLocation::memory()).handler(())
@@ -189,4 +189,30 @@ async fn a_shutdown_that_is_given_up_leaves_no_task_behind() {
         }
     };
     tokio::time::timeout(PATIENCE, free).await.expect("the store is free");
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_known_is_told_without_waiting() {
+    let remote = RemoteHost::start().await.unwrap();
+    let mailer = builder().smarthost(Smarthost::new(remote.address().to_string())).start().await.unwrap();
+    let id = mailer.send(message()).await.unwrap().deliveries[0].id;
+    assert_eq!(mailer.outcome(id, Duration::MAX).await.unwrap(), Some(Outcome::Delivered));
+    for _ in 0..20 {
+        assert_eq!(mailer.outcome(id, Duration::ZERO).await.unwrap(), Some(Outcome::Delivered));
+    }
+    assert_eq!(mailer.outcome(DeliveryId::from_u64(1), Duration::ZERO).await.unwrap(), None, "not known");
+}
+
+#[tokio::test]
+async fn a_time_limit_that_is_none_is_refused_by_its_name() {
+    let error = builder().command_timeout(Duration::MAX).handler_timeout(Duration::ZERO).start().await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        error.is_config() && text.contains("command_timeout: ") && text.contains("handler_timeout: zero"),
+        "{text}"
+    );
+    let mailer = builder().start().await.unwrap();
+    let error = mailer.listener().session_timeout(Duration::ZERO).bind("127.0.0.1:0").await.unwrap_err();
+    assert!(error.is_config(), "{error}");
+    mailer.shutdown(Duration::MAX).await.unwrap();
 }

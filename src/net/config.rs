@@ -383,6 +383,15 @@ impl MailerBuilder {
         if self.config.plan.delay_after.is_empty() || !self.config.plan.delay_after.is_sorted() {
             wrong("delay_after: one age at least, rising".into());
         }
+        let times = [
+            ("command_timeout", self.config.session.command_timeout),
+            ("session_timeout", self.config.session.transaction_timeout),
+            ("submit_timeout", self.config.submit_timeout),
+            ("handler_timeout", self.config.dispatch.time_limit),
+        ];
+        for problem in times.into_iter().filter_map(|(name, time)| check_time(name, time)) {
+            wrong(problem);
+        }
         if self.config.smtp_port == 0 {
             wrong("smtp_port: 0 is not a port to connect to".into());
         }
@@ -412,6 +421,17 @@ impl MailerBuilder {
         }
     }
 }
+
+/// Checks a time limit; the message names it and the rule.
+pub(crate) fn check_time(name: &str, time: Duration) -> Option<String> {
+    if time.is_zero() {
+        return Some(format!("{name}: zero leaves no time for anything"));
+    }
+    (time > LONGEST_TIME).then(|| format!("{name}: {time:?} is more than a year"))
+}
+
+/// No time limit is longer: a year is no limit any more, and still a time that every clock can reach.
+pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(365 * 86_400);
 
 /// Checks an EHLO name: a domain with a dot, or an address literal (RFC 5321 §4.1.3).
 fn check_ehlo(name: &str) -> Result<String, String> {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::config::check_time;
 use super::drive::{Driver, Step};
 use super::instance::{Instance, lock};
 use super::open::Stream;
@@ -92,6 +93,11 @@ impl ListenerBuilder {
             }
             None => None,
         };
+        let times =
+            [("command_timeout", self.reception.command_timeout), ("session_timeout", self.reception.session_timeout)];
+        if let Some(problem) = times.into_iter().find_map(|(name, time)| check_time(name, time)) {
+            return Err(Error::new(Kind::Config, problem));
+        }
         self.reception.starttls = tls.is_some();
         let socket = TcpListener::bind(parsed).await.map_err(|error| {
             let advice = match error.kind() {

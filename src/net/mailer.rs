@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::config::{Checked, MailerBuilder, StoreLocation};
+use super::config::{Checked, LONGEST_TIME, MailerBuilder, StoreLocation};
 use super::dns::HickoryResolver;
 use super::instance::{Instance, lock};
 use super::intake::Reception;
@@ -225,22 +225,27 @@ impl Mailer {
     }
 
     /// Waits for a delivery to end, at most `timeout`; `None` if it has not ended by then or is not known. Reads the
-    /// store, so it also answers about deliveries of an earlier run. Dropping the future has no effect.
+    /// store, so it also answers about deliveries of an earlier run; without waiting if `timeout` is zero. Dropping the
+    /// future has no effect.
     pub async fn outcome(&self, delivery: DeliveryId, timeout: Duration) -> Result<Option<Outcome>, Error> {
         let mut settled = self.instance().settled.subscribe();
-        let wait = async {
-            loop {
-                settled.borrow_and_update();
-                let Some(found) = self.instance().store.find(delivery).await? else { return Ok(None) };
-                if let Some(outcome) = found.state.outcome() {
-                    return Ok(Some(outcome));
-                }
-                if settled.changed().await.is_err() {
-                    return Ok(None);
-                }
+        // A time beyond all clocks is no limit.
+        let end = self.instance().clock.instant().checked_add(timeout).map(tokio::time::Instant::from_std);
+        loop {
+            settled.borrow_and_update();
+            let Some(found) = self.instance().store.find(delivery).await? else { return Ok(None) };
+            if let Some(outcome) = found.state.outcome() {
+                return Ok(Some(outcome));
             }
-        };
-        tokio::time::timeout(timeout, wait).await.unwrap_or(Ok(None))
+            let changed = settled.changed();
+            let changed = match end {
+                Some(end) => tokio::time::timeout_at(end, changed).await.is_ok_and(|changed| changed.is_ok()),
+                None => changed.await.is_ok(),
+            };
+            if !changed {
+                return Ok(None);
+            }
+        }
     }
 
     /// Listens for what comes back, with the default settings.
@@ -348,7 +353,7 @@ impl Mailer {
         instance.work.notify_one();
         instance.events.notify_one();
         let mut tasks = std::mem::take(&mut *lock(&self.inner.tasks));
-        let end = tokio::time::Instant::from_std(instance.clock.instant()) + deadline;
+        let end = tokio::time::Instant::from_std(instance.clock.instant()) + deadline.min(LONGEST_TIME);
         // The first is the settler. It ends last: the others hand it their outcomes. What it has not stored is counted.
         for task in tasks.0.iter_mut().skip(1) {
             if tokio::time::timeout_at(end, &mut *task).await.is_err() {
