@@ -14,6 +14,7 @@ use crate::id::DeliveryId;
 use crate::route::{Candidate, candidates, exchangers};
 use crate::schedule::{Attempt, Seen, Waiting, conclude, expired_unattempted};
 use crate::session::{Action, Ended, Session, Stage, Transaction};
+use crate::smtp::Reply;
 use crate::store::StoreError;
 use crate::verdict::{Scope, Trouble};
 
@@ -330,11 +331,7 @@ impl Server<'_> {
             }
         }
         if let (false, Some((reply, trouble))) = (was_ready || quitting, line.machine().ending()) {
-            let seen = match reply {
-                Some(reply) => Seen::reply(Stage::Mail, reply.clone()),
-                None => Seen::trouble(Stage::Mail, trouble.clone()),
-            };
-            end.why = Some(seen.at(label));
+            end.why = Some(before_mail(reply.clone(), trouble.clone()).at(label));
         }
         if store_failed {
             tokio::time::sleep(STORE_WAIT).await;
@@ -384,16 +381,12 @@ impl Server<'_> {
             }
             Ended::Uncertain(trouble) => Attempt::Uncertain(Seen::trouble(Stage::EndOfData, trouble).at(label)),
             Ended::NotTried(reply, trouble) => {
-                let seen = match reply {
-                    Some(reply) => Seen::reply(Stage::Mail, reply),
-                    None => Seen::trouble(Stage::Mail, trouble),
-                };
                 if end.progressed {
                     // Closed between two messages: it is asked again, without an attempt.
                     lock(&self.instance.ready).put_back(waiting);
                 } else {
                     failed.push_back((waiting, None));
-                    end.why.get_or_insert(seen.at(label));
+                    end.why.get_or_insert_with(|| before_mail(reply, trouble).at(label));
                 }
                 return;
             }
@@ -416,6 +409,14 @@ impl Server<'_> {
         for waiting in waiting {
             self.settle(&waiting, Attempt::Refused(seen.clone())).await;
         }
+    }
+}
+
+/// What ended a conversation before MAIL was answered: the host's own words, if it said any.
+fn before_mail(reply: Option<Reply>, trouble: Trouble) -> Seen {
+    match reply {
+        Some(reply) => Seen::reply(Stage::Mail, reply),
+        None => Seen::trouble(Stage::Mail, trouble),
     }
 }
 
