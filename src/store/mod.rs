@@ -35,6 +35,8 @@ mod conformance;
 mod error;
 #[cfg(test)]
 pub(crate) mod rigged;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
@@ -386,6 +388,28 @@ pub(crate) struct Count {
     pub(crate) complained: u64,
 }
 
+/// What a sign of life brings back: how the processes that share this store stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Beat {
+    /// Processes whose lease holds, this one among them.
+    pub(crate) processes: u32,
+    /// Keys that each of them has reported, bit by bit.
+    pub(crate) common_keys: u64,
+    /// This process had missed its lease: what it held belongs to others now, and it goes on as a new one.
+    pub(crate) was_fenced: bool,
+}
+
+/// What another process has done that concerns this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Deliveries may be due.
+    Work,
+    /// Events may be ready.
+    Events,
+    /// The ring has changed.
+    Keys,
+}
+
 /// How long each class of row is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retention {
@@ -401,7 +425,8 @@ pub(crate) struct Retention {
 /// together share one sync.
 #[async_trait]
 pub(crate) trait Store: Send + Sync + 'static {
-    /// Makes what a dead process left behind usable again: its leases are void, its in-flight set is given out.
+    /// Makes what a dead process left behind usable again: its leases are void, its in-flight set is given out. Where
+    /// processes share the store, those whose own lease has ended are dead; then this is also called while running.
     async fn recover(&self, now: Timestamp, lease_until: Timestamp) -> Result<Recovered, StoreError>;
 
     /// Queues messages, all durable when it returns. `lease` says which deliveries are leased at once instead of
@@ -478,6 +503,57 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Deletes what is older than its class is kept, in small steps; answers how many rows.
     async fn purge(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Removes all that names `address` – deliveries, events, raw mail – and says how many rows went or changed.
+    /// Open deliveries to it are cancelled. Other recipients of its messages are not touched.
+    async fn forget(&self, address: &Address, now: Timestamp) -> Result<u64, StoreError> {
+        let _ = (address, now);
+        Err(StoreError::Failed("this store cannot forget an address".into()))
+    }
+
+    /// Whether the store has so little room left that nothing new may come in: what is in flight still has its place.
+    fn is_short_of_room(&self) -> bool {
+        false
+    }
+
+    /// The node number in the ids that this process makes, 0 to 1,023. Unique among those that share the store.
+    fn node(&self) -> u16 {
+        0
+    }
+
+    /// Renews the lease of this process, with the keys that it has, as bits. A store of one process has nothing to say.
+    async fn beat(&self, keys: u64) -> Result<Beat, StoreError> {
+        Ok(Beat { processes: 1, common_keys: keys, was_fenced: false })
+    }
+
+    /// How often [`Store::beat`] wants to be called; `None` for a store of one process.
+    fn beat_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Waits until another process has done something that concerns this one. Cancel-safe.
+    async fn news(&self) -> News {
+        std::future::pending().await
+    }
+
+    /// Takes one of the `limit` places for connections to `destination` that all processes share; `None` if none is
+    /// free. The places of a dead process are free.
+    async fn take_place(&self, destination: &str, limit: usize) -> Result<Option<u32>, StoreError> {
+        let _ = (destination, limit);
+        Ok(Some(0))
+    }
+
+    /// Gives a place back.
+    async fn leave_place(&self, destination: &str, place: u32) -> Result<(), StoreError> {
+        let _ = (destination, place);
+        Ok(())
+    }
+
+    /// Queues what other programs have put into the outbox; answers how many messages.
+    async fn take_outbox(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let _ = now;
+        Ok(0)
+    }
 
     /// Ends the store: everything accepted so far is synced, then it closes.
     async fn close(&self) -> Result<(), StoreError>;

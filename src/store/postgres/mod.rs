@@ -1,0 +1,4 @@
+//! The store that many processes on many machines share: PostgreSQL.
+
+mod schema;
+mod scope;
