@@ -170,6 +170,11 @@ impl IdSource {
         IdSource { node: u64::from(node) & ((1 << NODE_BITS) - 1), last: high_water }
     }
 
+    /// Goes on as another node, above all ids made so far.
+    pub(crate) fn move_to(&mut self, node: u16) {
+        *self = IdSource::new(node, self.last);
+    }
+
     /// When the last id was made, or the high-water mark: with a clock that was set back, later than the clock says.
     pub(crate) fn last_issued_at(&self) -> Timestamp {
         issued_at(self.last)

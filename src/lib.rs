@@ -85,6 +85,7 @@
 //! # Features
 //!
 //! - `sqlite` (default): the embedded store.
+//! - `postgres`: a store in PostgreSQL that many processes share, and the outbox.
 //! - `testing`: sample events, a scripted remote host and a clock for your tests; put it into `[dev-dependencies]`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -98,7 +99,10 @@ mod time;
 
 pub mod message;
 pub mod return_path;
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "much of it is read by a store only, and there is none"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, reason = "much of it is read by a store only, and there is none")
+)]
 mod store;
 mod schedule;
 mod route;
@@ -133,7 +137,8 @@ pub use event::{Bounce, Event, Failure, FailureHandler, HandlerError, HandlerRes
 pub use id::{DeliveryId, EventId, InvalidId, MessageId};
 pub use message::{Message, MessageBuilder};
 pub use net::{
-    Delivery, Listener, ListenerBuilder, Mailer, MailerBuilder, Queued, Receipt, Reception, Smarthost, StoreLocation,
+    Delivery, Listener, ListenerBuilder, Mailer, MailerBuilder, Postgres, Queued, Receipt, Reception, Smarthost,
+    StoreLocation,
 };
 pub use return_path::Keyring;
 pub use schedule::UncertainPolicy;

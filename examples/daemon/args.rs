@@ -9,6 +9,8 @@ A sender and receiver around returnpath: JSON lines in, JSON lines out.
 
   --domain D               the return-path domain (required)
   --store sqlite:FILE      the embedded store (required); `memory` forgets everything at the end
+  --store postgres://URL   instead: a PostgreSQL database that many processes share (feature `postgres`)
+  --lease 30s              with PostgreSQL: how long without a sign of life until the others take over
   --ehlo NAME              this host's name in EHLO; default: mail.DOMAIN
   --keys FILE              the ring of secrets; default: in the store
   --listen ADDR:PORT       listens for what comes back; port 0 takes a free one; may stand several times
@@ -31,17 +33,22 @@ A sender and receiver around returnpath: JSON lines in, JSON lines out.
   --quiet                  no log on standard error
   --mint ADDRESS           records a sent message, prints its return path and ends
 
+On SIGHUP the file of --keys is read again; without --keys a new key is added to the ring in the store, and mints as
+soon as every process that shares the store has it.
+
 Times are numbers with ms, s, m, h or d; a bare number is seconds.
 ";
 
 pub(crate) enum StoreArg {
     Sqlite(PathBuf),
     Memory,
+    Postgres(String),
 }
 
 pub(crate) struct Args {
     pub(crate) domain: String,
     pub(crate) store: StoreArg,
+    pub(crate) lease: Option<Duration>,
     pub(crate) ehlo: String,
     pub(crate) keys: Option<PathBuf>,
     pub(crate) listen: Vec<String>,
@@ -72,6 +79,7 @@ impl Args {
         let mut found = Args {
             domain: String::new(),
             store: StoreArg::Memory,
+            lease: None,
             ehlo: String::new(),
             keys: None,
             listen: Vec::new(),
@@ -101,6 +109,7 @@ impl Args {
                 "--help" | "-h" => return Ok(None),
                 "--domain" => found.domain = value()?,
                 "--store" => store = Some(parse_store(&value()?)?),
+                "--lease" => found.lease = Some(time(&flag, &value()?)?),
                 "--ehlo" => found.ehlo = value()?,
                 "--keys" => found.keys = Some(value()?.into()),
                 "--listen" => found.listen.push(value()?),
@@ -141,10 +150,11 @@ fn parse_store(text: &str) -> Result<StoreArg, String> {
     match text.split_once(':') {
         _ if text == "memory" => Ok(StoreArg::Memory),
         Some(("sqlite", path)) if !path.is_empty() => Ok(StoreArg::Sqlite(path.into())),
+        Some(("postgres" | "postgresql", _)) if cfg!(feature = "postgres") => Ok(StoreArg::Postgres(text.to_owned())),
         Some(("postgres" | "postgresql", _)) => {
             Err("--store: postgres needs the feature `postgres`, which is not compiled in".into())
         }
-        _ => Err(format!("--store: {text:?} is neither sqlite:FILE nor memory")),
+        _ => Err(format!("--store: {text:?} is none of sqlite:FILE, postgres://URL and memory")),
     }
 }
 

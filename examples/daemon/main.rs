@@ -14,7 +14,7 @@ mod output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use returnpath::{Error, Keyring, Listener, Mailer, Message, Smarthost, StoreLocation};
+use returnpath::{Error, Keyring, Listener, Mailer, Message, Postgres, Smarthost, StoreLocation};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -80,6 +80,7 @@ async fn run(args: Args) -> Result<(), Error> {
         ended = work => ended,
         () = caught(&mut terminate) => Ok(()),
         () = caught(&mut interrupt) => Ok(()),
+        () = change_keys(&mailer, &args) => Ok(()),
     };
     for listener in listeners {
         listener.stop(STOP).await;
@@ -87,6 +88,25 @@ async fn run(args: Args) -> Result<(), Error> {
     mailer.shutdown(STOP).await?;
     output.end();
     ended
+}
+
+/// At each SIGHUP; never ends.
+async fn change_keys(mailer: &Mailer, args: &Args) {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    loop {
+        caught(&mut hangup).await;
+        let changed = match &args.keys {
+            Some(path) => match Keyring::file(path) {
+                Ok(ring) => mailer.reload_keyring(ring).await,
+                Err(error) => Err(error.into()),
+            },
+            None => mailer.rotate_key().await.map(|_| ()),
+        };
+        // What was wrong is said, and the ring of before goes on.
+        if let Err(error) = changed {
+            eprintln!("daemon: {error}");
+        }
+    }
 }
 
 async fn caught(signal: &mut Option<tokio::signal::unix::Signal>) {
@@ -102,6 +122,10 @@ async fn start(args: &Args, printer: Arc<Printer>) -> Result<Mailer, Error> {
     let store = match &args.store {
         StoreArg::Sqlite(path) => StoreLocation::from(path.as_path()),
         StoreArg::Memory => StoreLocation::memory(),
+        StoreArg::Postgres(url) => {
+            let database = Postgres::new(url);
+            args.lease.map_or(database.clone(), |time| database.lease(time)).into()
+        }
     };
     let mut builder = Mailer::builder(&args.domain)
         .ehlo(&args.ehlo)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::drive::{Driver, Step};
+use super::fleet::Place;
 use super::instance::{Instance, lock};
 use super::open::{Opened, Opening, Security, Stream, open};
 use super::pump::give_back;
@@ -20,7 +21,21 @@ use crate::verdict::{Scope, Trouble};
 
 /// Serves a destination until nothing waits for it, then gives its connection slot back.
 pub(crate) async fn serve(instance: Arc<Instance>, destination: String) {
-    let _slot = Slot { instance: &instance, destination: &destination };
+    let slot = Slot { instance: &instance, destination: &destination };
+    let Some(place) = Place::take(&instance, &destination).await else {
+        // Others have all connections of this destination. What waits here is theirs as soon as they have room; the
+        // slot is kept for a while, so that nothing is asked again before.
+        let at = instance.clock.now() + PLACE_WAIT;
+        let waiting = lock(&instance.ready).close(&destination);
+        for waiting in waiting {
+            instance.settle(give_back(&waiting.delivery, at)).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PLACE_WAIT) => {}
+            () = instance.stopped() => {}
+        }
+        return;
+    };
     let mut server = Server { instance: &instance, destination: &destination, carried: VecDeque::new() };
     while !instance.stopping() && server.has_work() {
         server.attempt().await;
@@ -30,6 +45,8 @@ pub(crate) async fn serve(instance: Arc<Instance>, destination: String) {
     for (waiting, _) in std::mem::take(&mut server.carried) {
         instance.settle(give_back(&waiting.delivery, now)).await;
     }
+    place.leave().await;
+    drop(slot);
 }
 
 /// Gives the connection slot back, also when the task is dropped or panics.
@@ -473,5 +490,7 @@ impl Begin {
 
 /// A host whose STARTTLS failed is asked again after an hour.
 const BROKEN_TLS: Duration = Duration::from_secs(3600);
+/// Until a destination whose connections other processes have is asked for again.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
 /// After the store could not mark deliveries as in flight.
 const STORE_WAIT: Duration = Duration::from_secs(1);

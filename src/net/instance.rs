@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::clock::Clock;
 use super::config::Config;
+use super::fleet::Fleet;
 use super::tls::Connectors;
 use crate::event::{EventKind, EventRecord, Origin};
 use crate::id::{DeliveryId, EventId, IdSource};
@@ -21,9 +22,12 @@ use crate::time::Timestamp;
 
 pub(crate) struct Instance {
     pub(crate) config: Config,
+    pub(crate) fleet: Fleet,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) keyring: RwLock<Keyring>,
+    /// Changes of the ring follow one another.
+    pub(crate) ring_turn: tokio::sync::Mutex<()>,
     /// Whether the ring lives in the store, not in the user's own file.
     pub(crate) ring_in_store: bool,
     pub(crate) domains: ReturnDomains,

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::config::{Checked, LONGEST_TIME, MailerBuilder, StoreLocation};
 use super::dns::HickoryResolver;
+use super::fleet::{Fleet, RECOVERY_LEASE, keep_in_touch, listen_for_news};
 use super::instance::{Instance, lock};
 use super::intake::Reception;
 use super::listener::{Listener, ListenerBuilder};
@@ -25,8 +26,8 @@ use crate::id::{DeliveryId, IdSource};
 use crate::message::Message;
 use crate::report::Reports;
 use crate::return_path::{Forms, Keyring, ReturnDomains};
-use crate::schedule::{Ready, Steady, uncertain_after_crash};
-use crate::store::{Settlement, Store};
+use crate::schedule::{Ready, Steady};
+use crate::store::Store;
 use crate::time::Timestamp;
 use crate::verdict::Outcome;
 
@@ -66,6 +67,12 @@ impl Mailer {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::new(Kind::Config, "start: there is no tokio runtime here; call it within one"));
         }
+        let store = open_store(&checked.store).await?;
+        Mailer::start_on(store, checked).await
+    }
+
+    /// Starts on a store that is open.
+    pub(super) async fn start_on(store: Arc<dyn Store>, checked: Checked) -> Result<Mailer, Error> {
         let config = checked.config;
         let clock = config.clock.clone();
         let now = clock.now();
@@ -81,19 +88,20 @@ impl Mailer {
         };
         let resolver = HickoryResolver::new(config.dns)
             .map_err(|why| Error::new(Kind::Config, format!("dns: the resolver cannot be set up: {why}")))?;
-        let store = open_store(&checked.store).await?;
         let ring_in_store = checked.keyring.is_none();
         let keyring = open_keyring(&*store, checked.keyring, now).await?;
         let recovered = store.recover(now, now + RECOVERY_LEASE).await?;
         let (settlements, waiting) = mpsc::channel(SETTLEMENTS);
         let instance = Arc::new(Instance {
+            fleet: Fleet::new(store.beat_every().is_some()),
             store: store.clone(),
             clock: clock.clone(),
             keyring: RwLock::new(keyring),
+            ring_turn: tokio::sync::Mutex::default(),
             ring_in_store,
             domains,
             forms: RwLock::new(Forms::default()),
-            ids: Mutex::new(IdSource::new(0, recovered.high_water)),
+            ids: Mutex::new(IdSource::new(store.node(), recovered.high_water)),
             resolver: Arc::new(resolver),
             connectors: Connectors::new(roots.as_deref()),
             since: Mutex::new(Steady::new(now, clock.instant())),
@@ -115,16 +123,8 @@ impl Mailer {
         instance.refresh_forms(now).await?;
         tracing::info!(leases = recovered.leased, in_flight = recovered.in_flight.len(), "the store is open");
         // Exactly what was in flight when the process died may have been accepted: told before anything is sent.
-        let uncertain: Vec<Settlement> = recovered
-            .in_flight
-            .iter()
-            .map(|delivery| uncertain_after_crash(delivery, &instance.config.plan, now))
-            .collect();
+        let uncertain = instance.uncertain(&recovered, now);
         if !uncertain.is_empty() {
-            tracing::warn!(
-                deliveries = uncertain.len(),
-                "were in flight when the last run ended; their fate is uncertain"
-            );
             store.settle(uncertain).await?;
         }
         let stop = || instance.stop.subscribe();
@@ -137,8 +137,18 @@ impl Mailer {
         };
         let tasks = vec![
             tokio::spawn(settler(instance.clone(), waiting)),
-            tokio::spawn(pump(instance.clone())),
+            // Signs of life are given until the last conversation has ended.
+            tokio::spawn({
+                let instance = instance.clone();
+                async move {
+                    tokio::select! {
+                        () = pump(instance.clone()) => {}
+                        () = keep_in_touch(instance) => {}
+                    }
+                }
+            }),
             tokio::spawn(keeper(instance.clone(), stop())),
+            tokio::spawn(listen_for_news(instance.clone(), stop())),
             tokio::spawn(cleaner(instance.clone(), stop())),
             tokio::spawn(dispatcher.run(stop())),
         ];
@@ -237,12 +247,19 @@ impl Mailer {
             if let Some(outcome) = found.state.outcome() {
                 return Ok(Some(outcome));
             }
-            let changed = settled.changed();
-            let changed = match end {
-                Some(end) => tokio::time::timeout_at(end, changed).await.is_ok_and(|changed| changed.is_ok()),
-                None => changed.await.is_ok(),
+            let shared = self.instance().fleet.is_shared();
+            let look = async {
+                tokio::select! {
+                    changed = settled.changed() => changed.is_ok(),
+                    // Another process may settle it, which rings no bell here.
+                    () = tokio::time::sleep(FLEET_LOOK), if shared => true,
+                }
             };
-            if !changed {
+            let go_on = match end {
+                Some(end) => tokio::time::timeout_at(end, look).await.unwrap_or(false),
+                None => look.await,
+            };
+            if !go_on {
                 return Ok(None);
             }
         }
@@ -299,6 +316,11 @@ impl Mailer {
             if self.instance().store.open_work().await? == (0, 0) {
                 return Ok(());
             }
+            if self.instance().fleet.is_shared() {
+                // Counting is the database's work, and others do the same.
+                tokio::time::sleep(FLEET_LOOK).await;
+                continue;
+            }
             tokio::select! {
                 _ = settled.changed() => {}
                 () = tokio::time::sleep(DRAIN_LOOK) => {}
@@ -309,12 +331,45 @@ impl Mailer {
     /// The ring of secrets, to be changed ([`Keyring::rotate`], [`Keyring::advance`]) and given back to
     /// [`Mailer::reload_keyring`].
     pub fn keyring(&self) -> Keyring {
-        self.instance().keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.instance().ring()
+    }
+
+    /// Adds a new key to the ring that lives in the store, and answers its id. It mints as soon as every process that
+    /// shares the store has it, so that no path is refused that another process has just made; for a store of one
+    /// process that is at once. The key before retires then: it opens, and mints no more.
+    ///
+    /// When this returns, the key is durable. Where processes share the store, the others read it at once and report it
+    /// with their next sign of life; a process that has died does not hold it up for longer than its lease.
+    ///
+    /// ```
+    /// # use returnpath::return_path::KeyState;
+    /// # use returnpath::{Mailer, StoreLocation};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mailer = Mailer::builder("b.example.org").ehlo("mail.example.org").store(StoreLocation::memory());
+    /// # let mailer = mailer.handler(()).start().await?;
+    /// let key = mailer.rotate_key().await?;
+    /// let minting = mailer.keyring().keys().find(|key| key.state == KeyState::Mint);
+    /// assert_eq!(minting.map(|minting| minting.id), Some(key));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_config`]: all 64 ids are used up, or the ring is one of your own, which only you can change: rotate
+    /// it, save it, and give it to [`Mailer::reload_keyring`]. [`Error::is_storage`]: the store failed.
+    pub async fn rotate_key(&self) -> Result<u8, Error> {
+        self.open()?;
+        self.instance().rotate_key().await
     }
 
     /// Takes over a ring that has more keys, or later states: read again from its file, or changed by hand. Where the
     /// ring lives in the store, it is durable there when this returns. Paths of keys that both rings know open all the
     /// time.
+    ///
+    /// Where processes share the store, give each of them the ring with the new key in state `accept`, and when all
+    /// have it, the ring in which it mints. [`Mailer::rotate_key`] does both for a ring that lives in the store.
     ///
     /// ```
     /// # use returnpath::return_path::KeyState;
@@ -335,14 +390,9 @@ impl Mailer {
     /// # Errors
     ///
     /// A ring that lacks a key that the store knows, or has another secret under its number, changes nothing; the text
-    /// names the ids.
+    /// names the ids. The same holds for a key that is to mint while a live process that shares the store lacks it.
     pub async fn reload_keyring(&self, keyring: Keyring) -> Result<(), Error> {
-        let instance = self.instance();
-        let mut merged = self.keyring();
-        merged.merge(&keyring)?;
-        instance.store.save_keys(merged.to_stored(instance.ring_in_store, instance.clock.now())).await?;
-        *instance.keyring.write().unwrap_or_else(PoisonError::into_inner) = merged;
-        Ok(())
+        self.instance().reload_keyring(keyring).await
     }
 
     /// Stops in good order: nothing new is begun, conversations and handler calls under way come to their end, at most
@@ -390,31 +440,22 @@ impl Instance {
         *self.forms.write().unwrap_or_else(PoisonError::into_inner) = forms;
         Ok(())
     }
-
-    /// Revokes keys that retired before the oldest return path that is still honoured.
-    pub(crate) async fn revoke_outlived(&self, now: Timestamp) -> Result<(), Error> {
-        let mut keyring = self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone();
-        keyring.revoke_outlived(self.config.honour_for, now);
-        self.store.save_keys(keyring.to_stored(self.ring_in_store, now)).await?;
-        self.keyring.write().unwrap_or_else(PoisonError::into_inner).merge(&keyring)?;
-        Ok(())
-    }
 }
 
 async fn open_store(location: &StoreLocation) -> Result<Arc<dyn Store>, Error> {
-    #[cfg(feature = "sqlite")]
-    {
-        use crate::store::sqlite::SqliteStore;
-        Ok(match location {
-            StoreLocation::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
-            StoreLocation::Memory => Arc::new(SqliteStore::memory().await?),
-        })
+    match location {
+        #[cfg(feature = "sqlite")]
+        StoreLocation::Sqlite(path) => Ok(Arc::new(crate::store::sqlite::SqliteStore::open(path).await?)),
+        #[cfg(feature = "sqlite")]
+        StoreLocation::Memory => Ok(Arc::new(crate::store::sqlite::SqliteStore::memory().await?)),
+        #[cfg(not(feature = "sqlite"))]
+        StoreLocation::Sqlite(_) | StoreLocation::Memory => Err(not_compiled_in(location, "sqlite")),
+        StoreLocation::Postgres(_) => Err(not_compiled_in(location, "postgres")),
     }
-    #[cfg(not(feature = "sqlite"))]
-    {
-        let text = format!("store: {location:?} needs the feature `sqlite`, which is not compiled in");
-        Err(Error::new(Kind::Config, text))
-    }
+}
+
+fn not_compiled_in(location: &StoreLocation, feature: &str) -> Error {
+    Error::new(Kind::Config, format!("store: {location:?} needs the feature `{feature}`, which is not compiled in"))
 }
 
 /// The ring that was given, checked against what the store knows; else the one in the store, made at the first start.
@@ -442,7 +483,7 @@ const COMMIT_BYTES: usize = 8 << 20;
 const SETTLEMENTS: usize = 4_096;
 /// Calls of `send` that may wait for the store at one time; further ones wait for those.
 const SUBMISSIONS: usize = 1_024;
-/// Until the uncertain ones of the last run are settled, which is the next thing that happens.
-const RECOVERY_LEASE: Duration = Duration::from_secs(60);
 /// Acknowledgements ring no bell; a drain looks this often.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// Other processes ring no bell; what they may have settled is looked at this often.
+const FLEET_LOOK: Duration = Duration::from_millis(500);

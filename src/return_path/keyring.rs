@@ -2,7 +2,7 @@
 //!
 //! | state | opens | mints | next |
 //! |---|---|---|---|
-//! | accept | yes | no | `mint`, once every process that shares the ring has the key |
+//! | accept | yes | no | `mint`, once every live process that shares the store has reported the key |
 //! | mint | yes | yes | `retire`, in the moment in which another key mints |
 //! | retire | yes | no | `revoked`, `honour_for` after it was retired: nothing that it sealed could open by then |
 //! | revoked | no | no | – |
@@ -175,7 +175,8 @@ impl Keyring {
     }
 
     /// Adds a new random key in state `accept` and answers its id. It mints after [`Keyring::advance`]: not before every
-    /// process that shares the ring has it, or one of them would refuse what another has sent.
+    /// process that shares the ring has it, or one of them would refuse what another has sent. For a ring that lives in
+    /// the store [`Mailer::rotate_key`](crate::Mailer::rotate_key) does all of that.
     ///
     /// # Errors
     ///
@@ -233,6 +234,16 @@ impl Keyring {
                 key.reach(KeyState::Revoked, now);
             }
         }
+    }
+
+    /// The ids as bits: bit n for key n.
+    pub(crate) fn bits(&self) -> u64 {
+        self.keys.keys().fold(0, |bits, id| bits | 1 << id)
+    }
+
+    /// The ids of the keys in this state, as bits.
+    pub(crate) fn keys_in(&self, state: KeyState) -> u64 {
+        self.entries().filter(|(_, key)| key.state == state).fold(0, |bits, (id, _)| bits | 1 << id)
     }
 
     /// The key under this id, unless it is revoked.

@@ -49,6 +49,8 @@ impl Default for ReadyLimits {
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     limits: ReadyLimits,
+    /// Processes that share the connections of each destination with this one, itself among them; 0 before it is known.
+    processes: usize,
     queues: HashMap<String, Queue>,
     messages: usize,
     bytes: usize,
@@ -63,6 +65,8 @@ struct Queue {
     /// Of both.
     bytes: usize,
     connections: usize,
+    /// Other processes have all connections of this destination: it takes nothing until the one that found out ends.
+    closed: bool,
     /// Rings when a message comes, for an idle connection.
     bell: Arc<Notify>,
 }
@@ -76,13 +80,52 @@ struct Share {
 impl Share {
     /// A message that is larger than what is left goes in when it is the next: it would find no room ever.
     fn is_used_up(&self, queue: &Queue) -> bool {
-        queue.waiting.len() + queue.reserved >= self.messages || queue.bytes >= self.bytes
+        queue.closed || queue.waiting.len() + queue.reserved >= self.messages || queue.bytes >= self.bytes
     }
 }
 
 impl Ready {
     pub(crate) fn new(limits: ReadyLimits) -> Ready {
         Ready { limits, ..Ready::default() }
+    }
+
+    /// Takes note of how many processes share the connections of each destination.
+    pub(crate) fn share_with(&mut self, processes: u32) {
+        self.processes = usize::try_from(processes).unwrap_or(usize::MAX);
+    }
+
+    /// Connections of one destination that all processes share.
+    pub(crate) fn connections_of_all(&self) -> usize {
+        self.limits.connections
+    }
+
+    /// Connections of one destination that this process opens.
+    fn own_connections(&self) -> usize {
+        (self.limits.connections / self.processes.max(1)).max(1)
+    }
+
+    /// Whether enough waits here for a destination that more is better left to the other processes.
+    pub(crate) fn leaves_to_others(&self, destination: &str) -> bool {
+        self.processes > 1
+            && self.queues.get(destination).is_some_and(|queue| {
+                queue.waiting.len() + queue.reserved >= LEFT_TO_OTHERS.saturating_mul(self.own_connections())
+            })
+    }
+
+    /// No further connection to this destination is free in the fleet. Where this process has none but the one that
+    /// found out, takes everything that waits, for the others, and takes nothing until that one has ended.
+    pub(crate) fn close(&mut self, destination: &str) -> Vec<Waiting> {
+        match self.queues.get_mut(destination) {
+            Some(queue) if queue.connections <= 1 => queue.closed = true,
+            _ => return Vec::new(),
+        }
+        self.take_all(destination)
+    }
+
+    /// Takes everything that waits: it is not this process's any more.
+    pub(crate) fn take_everything(&mut self) -> Vec<Waiting> {
+        let names: Vec<String> = self.queues.keys().cloned().collect();
+        names.iter().flat_map(|name| self.take_all(name)).collect()
     }
 
     /// Reserves room for one message; [`Ready::push`] or [`Ready::give_up`] ends the reservation.
@@ -206,12 +249,13 @@ impl Ready {
         // First one for each destination that has none, then more: a busy one does not take the last from a small one.
         // Further ones leave a quarter free: a destination that comes later finds its first one at once.
         let all = self.limits.all_connections;
+        let own = self.own_connections();
         for (first, most) in [(true, all), (false, all - all / 4)] {
             for (name, queue) in &mut self.queues {
                 let wanted = match queue.waiting.len() {
                     0 => 0,
                     _ if first => 1,
-                    waiting => (1 + waiting / MESSAGES_PER_CONNECTION).min(self.limits.connections),
+                    waiting => (1 + waiting / MESSAGES_PER_CONNECTION).min(own),
                 };
                 while queue.connections < wanted && self.connections < most {
                     queue.connections += 1;
@@ -228,6 +272,7 @@ impl Ready {
         self.connections = self.connections.saturating_sub(1);
         if let Some(queue) = self.queues.get_mut(destination) {
             queue.connections = queue.connections.saturating_sub(1);
+            queue.closed = false;
         }
         self.tidy(destination);
         self.len(destination) > 0
@@ -248,6 +293,8 @@ fn tried_bytes(tried: &[Waiting]) -> usize {
 
 /// A second connection pays its greeting, EHLO and TLS back after about this many messages.
 const MESSAGES_PER_CONNECTION: usize = 16;
+/// For each connection; enough to keep it busy while more is claimed.
+const LEFT_TO_OTHERS: usize = 50;
 
 #[cfg(test)]
 mod tests {
@@ -315,6 +362,39 @@ mod tests {
         assert_eq!(ready.bytes, 0);
         ready.put_back(taken);
         assert_eq!((ready.bytes, ready.len("a.example")), (4, 1));
+    }
+
+    #[test]
+    fn a_fleet_shares_connections_and_work() {
+        let mut ready = Ready::new(ReadyLimits::default());
+        ready.share_with(3);
+        for _ in 0..50 {
+            assert!(!ready.leaves_to_others("a.example"));
+            assert!(ready.reserve("a.example", 4));
+            ready.push(waiting("a.example"));
+        }
+        assert!(ready.leaves_to_others("a.example") && !ready.leaves_to_others("b.example"));
+        assert_eq!(ready.open_connections(), ["a.example"], "a third of four, and one at least");
+        assert_eq!(ready.close("a.example").len(), 50);
+        assert!(!ready.reserve("a.example", 4));
+        assert_eq!(ready.full(), ["a.example"]);
+        assert!(!ready.connection_ended("a.example"));
+        assert!(ready.reserve("a.example", 4), "asked again when the one that found no place has ended");
+        ready.share_with(1);
+        assert!(!ready.leaves_to_others("a.example"));
+    }
+
+    #[test]
+    fn a_place_refused_to_a_further_connection_stops_nothing() {
+        let mut ready = Ready::new(ReadyLimits::default());
+        for _ in 0..40 {
+            assert!(ready.reserve("a.example", 4));
+            ready.push(waiting("a.example"));
+        }
+        assert_eq!(ready.open_connections().len(), 3);
+        assert!(ready.close("a.example").is_empty());
+        assert!(ready.reserve("a.example", 4));
+        assert_eq!(ready.take_everything().len(), 40);
     }
 
     #[test]

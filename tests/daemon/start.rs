@@ -32,6 +32,7 @@ async fn usage_ends_with_2_and_names_the_flag() {
         (&["--domain"], &["--domain", "value is missing"]),
         (&["--domain", DOMAIN, "--store", "memory", "--sotre", "x"], &["--sotre", "no such flag"]),
         (&["--domain", DOMAIN, "--store", "mail.db"], &["--store", "mail.db", "sqlite:FILE"]),
+        #[cfg(not(feature = "postgres"))]
         (&["--domain", DOMAIN, "--store", "postgres://db.example/mail"], &["--store", "feature `postgres`"]),
         (&["--domain", DOMAIN, "--store", "memory", "--lmtp", "127.0.0.1:0"], &["--lmtp", "not in this version"]),
         (
