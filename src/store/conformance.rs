@@ -3,10 +3,12 @@
 //!
 //! A [`Site`] makes stores and crashes them. Each test gets a store of its own, and no test knows which kind it is.
 
+pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod events;
 pub(crate) mod inbound;
 pub(crate) mod journal;
+pub(crate) mod model;
 pub(crate) mod outbound;
 
 use std::sync::Arc;
@@ -34,6 +36,12 @@ pub(crate) trait Site: Send + Sync {
     ///
     /// A store that dies with its process answers the same store: what is left is then what `recover` has to mend.
     async fn crash(&self, store: Arc<dyn Store>) -> Arc<dyn Store>;
+
+    /// The same store for a second process beside the first; `None` where one process owns it.
+    async fn second(&self, store: &Arc<dyn Store>) -> Option<Arc<dyn Store>> {
+        let _ = store;
+        None
+    }
 }
 
 /// One test function per requirement, each with a site from the expression.
@@ -100,6 +108,15 @@ macro_rules! suite {
                 after_record,
                 after_acknowledge,
                 after_keys_and_forms,
+            ];
+            clock: [
+                set_back_an_hour,
+                set_forward_a_month,
+                three_days_down,
+                five_seconds_apart,
+            ];
+            model: [
+                agrees_with_a_simple_model,
             ];
         }
     };

@@ -61,11 +61,13 @@ impl Site for Memory {
     }
 }
 
-/// The two files that make up a database. The shared-memory file is no part of it: a restart makes it anew.
+/// The two files that make up a database; a store that was never written to has no log. The shared-memory file is no
+/// part of it: a restart makes it anew.
 fn copy_image(from: &Path, to: &Path) {
-    for ending in ["", "-wal"] {
-        let name = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
-        fs::copy(name(from), name(to)).unwrap();
+    let log = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+    fs::copy(from, to).unwrap();
+    if log(from).exists() {
+        fs::copy(log(from), log(to)).unwrap();
     }
 }
 
