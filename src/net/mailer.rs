@@ -395,6 +395,43 @@ impl Mailer {
         self.instance().reload_keyring(keyring).await
     }
 
+    /// Removes all that the store has about an address, in any upper or lower case: deliveries to it (open ones are
+    /// cancelled first), their events, raw mail and counters, and the contents that no other recipient waits for. Where
+    /// something about another recipient names the address, it is blanked there, and raw mail that names it goes. The
+    /// files are then rewritten, so that a search of them finds nothing of it. Answers how many rows went or changed.
+    ///
+    /// A hash under a secret of this store stays, by which the address is known again without being written down; and
+    /// the numbers of its deliveries stay as long as return paths are honoured: a late bounce of theirs is taken and
+    /// not stored. A message that is still on its way to another recipient keeps its content to its end; where that
+    /// names the address, forget it again then. Backups and your own tables are yours to clean.
+    ///
+    /// Rewriting takes about a second for each 100 MB, during which `send` waits, and needs room for a second copy of
+    /// the store on the disk.
+    ///
+    /// ```
+    /// # use returnpath::{Mailer, StoreLocation};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mailer = Mailer::builder("b.example.org").ehlo("mail.example.org").store(StoreLocation::memory());
+    /// # let mailer = mailer.handler(()).start().await?;
+    /// let rows = mailer.forget("user@example.net").await?;
+    /// println!("{rows} rows removed or blanked");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_message`]: this is no address. [`Error::is_storage`]: the store could not be cleaned; the text says
+    /// how far it came, and the call can be repeated.
+    pub async fn forget(&self, address: &str) -> Result<u64, Error> {
+        self.open()?;
+        let address = address.parse().map_err(|error: crate::address::InvalidAddress| {
+            Error::new(Kind::Message, format!("forget: {address:?} is not an address: {error}"))
+        })?;
+        Ok(self.instance().store.forget(&address, self.instance().clock.now()).await?)
+    }
+
     /// Stops in good order: nothing new is begun, conversations and handler calls under way come to their end, at most
     /// within `deadline`; then the store is closed. What is not done waits in the store.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), Error> {

@@ -14,6 +14,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{FIRST_ENDED, delivery_key, from_json, json, size, state, state_code};
+use super::forget::is_forgotten;
 use super::{events, outbound};
 use crate::event::{EventKind, EventRecord, Origin, Trust};
 use crate::id::{DeliveryId, EventId};
@@ -33,6 +34,10 @@ fn record_one(db: &Connection, event: &EventRecord, bounds: InboundBounds) -> Re
         events::insert(db, event)?;
         return Ok(Recorded::New);
     };
+    // As if it were known: the peer has done its part, and nothing is to be kept.
+    if is_forgotten(db, delivery_key(delivery))? {
+        return Ok(Recorded::Repeated);
+    }
     // What this instance itself has to say is not what a stranger can make us store.
     if event.origin != Origin::Report {
         events::insert(db, event)?;

@@ -8,14 +8,18 @@
 //! | `enqueue`, `claim`, `outbound` | the way out |
 //! | `inbound`, `events` | the way back, and the queue to the handler |
 //! | `journal`, `purge`, `ring` | the memory, its end, and the keys |
+//! | `forget` | removing all that names an address |
+//! | `clean` | rewriting the database, cutting its log |
 //!
 //! No type of the driver leaves this room. `src/manual/store.md` draws the tables and says what is synced when.
 
 mod claim;
+mod clean;
 mod columns;
 mod enqueue;
 mod events;
 mod fault;
+mod forget;
 mod inbound;
 mod journal;
 mod open;
@@ -36,6 +40,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use self::claim::Turn;
+use self::forget::Spellings;
 use self::purge::Stage;
 use self::reader::Readers;
 use self::writer::{Abandoned, Place, Writer};
@@ -43,6 +48,7 @@ use super::{
     Acknowledgement, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Inbound, NewMessage, PathForm,
     PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError, StoredKey,
 };
+use crate::address::Address;
 use crate::id::DeliveryId;
 use crate::time::Timestamp;
 
@@ -207,6 +213,26 @@ impl Store for SqliteStore {
             next = following;
         }
         Ok(total)
+    }
+
+    async fn forget(&self, address: &Address, now: Timestamp) -> Result<u64, StoreError> {
+        let spellings = Spellings::of(address);
+        let (wanted, names) = (spellings.clone(), spellings.clone());
+        self.write(move |db| forget::remember(db, &names, now)).await?;
+        let found = self.read(move |db| forget::search(db, &wanted)).await?;
+        let mut changed = 0;
+        for rows in found.chunks(forget::STEP) {
+            let (rows, spellings) = (rows.to_vec(), spellings.clone());
+            changed += self.write(move |db| forget::step(db, &spellings, &rows, now)).await?;
+        }
+        self.writer.call_alone(clean::rewrite).await?;
+        for _ in 0..clean::TRIES {
+            if self.writer.call_alone(clean::cut_log).await? {
+                return Ok(changed);
+            }
+            tokio::time::sleep(clean::WAIT).await;
+        }
+        Err(StoreError::Failed(clean::KEPT_BY_A_READER.into()))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

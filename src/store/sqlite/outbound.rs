@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claim::load_readable;
 use super::columns::{FIRST_ENDED, delivery_key, json, state_code};
+use super::forget::is_forgotten;
 use super::{enqueue, events};
 use crate::id::DeliveryId;
 use crate::store::{Claimed, Recovered, Settled, Settlement, State, StoreError};
@@ -53,6 +54,8 @@ fn settle_one(db: &Connection, settlement: &Settlement) -> Result<(), StoreError
             return Ok(());
         }
         update(db, id, settlement, &standing)?;
+    } else if is_forgotten(db, id)? {
+        return Ok(());
     }
     // The events of a delivery that is not in the journal any more are told all the same.
     settlement.events.iter().try_for_each(|event| events::insert(db, event).map(drop))

@@ -25,6 +25,8 @@ pub(super) enum Stage {
     Journal { behind: (i64, i64) },
     /// What was counted for deliveries that the journal does not know.
     Inbound { behind: Option<i64> },
+    /// The numbers of forgotten deliveries, of which nothing can be heard any more.
+    Forgotten,
     /// Free pages.
     Pages,
 }
@@ -47,6 +49,7 @@ pub(super) fn step(
         Stage::Events { behind } => events(db, behind, (now - retention.events).as_millis()),
         Stage::Journal { behind } => deliveries(db, behind, journal),
         Stage::Inbound { behind } => inbound(db, behind, journal),
+        Stage::Forgotten => forgotten(db, journal),
         Stage::Pages => pages(db),
     }
 }
@@ -145,9 +148,18 @@ fn inbound(db: &Connection, behind: Option<i64>, cutoff: i64) -> Step {
     }
     let next = match rows.last().and_then(|(last, _)| last.checked_add(1)) {
         Some(first) => Stage::Inbound { behind: Some(first) },
-        None => Stage::Pages,
+        None => Stage::Forgotten,
     };
     Ok((gone, Some(next)))
+}
+
+fn forgotten(db: &Connection, cutoff: i64) -> Step {
+    let gone = db
+        .prepare_cached(
+            "DELETE FROM forgotten_delivery WHERE id IN (SELECT id FROM forgotten_delivery WHERE at < ?1 LIMIT ?2)",
+        )?
+        .execute([cutoff, STEP])?;
+    Ok((gone as u64, Some(if gone as i64 == STEP { Stage::Forgotten } else { Stage::Pages })))
 }
 
 /// Gives pages back while more than a quarter of the file is free; what stays free is used by the next messages.

@@ -32,7 +32,7 @@ pub(super) fn migrate(db: &Connection, from: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, SECOND];
 
 // Times are milliseconds since the Unix epoch. Ids are the 64-bit numbers of the crate as signed integers. SQLite
 // keeps the comments inside a table: whoever asks for `.schema` reads them.
@@ -145,4 +145,22 @@ CREATE TABLE path_form (
     last_used INTEGER NOT NULL,
     PRIMARY KEY (domain, prefix, separator)
 ) WITHOUT ROWID;
+";
+
+/// What stays of an address that was forgotten.
+const SECOND: &str = "
+CREATE TABLE secret (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE forgotten (
+    hash BLOB PRIMARY KEY, -- HMAC-SHA256 of the address in lower case, under the secret of this name
+    at   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE forgotten_delivery (
+    id INTEGER PRIMARY KEY, -- what is still heard of it is not stored
+    at INTEGER NOT NULL
+);
 ";

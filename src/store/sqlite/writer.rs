@@ -77,12 +77,29 @@ impl Writer {
         abandoned: Abandoned,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.queue(abandoned, false, work).await
+    }
+
+    async fn queue<T: Send + 'static>(
+        &self,
+        abandoned: Abandoned,
+        alone: bool,
+        work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let jobs = guard(&self.jobs).clone().ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let job = Call { work, result: None, reply, abandoned };
+        let job = Call { work, result: None, reply, abandoned, alone };
         jobs.send(Box::new(job)).await.map_err(|_| StoreError::Closed)?;
         drop(jobs);
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs `work` between two groups, in no transaction: for what SQLite does not do within one.
+    pub(super) async fn call_alone<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.queue(Abandoned::Skip, true, work).await
     }
 
     /// Takes no more jobs; answers when those accepted are committed and the database is closed.
@@ -113,6 +130,8 @@ impl Drop for Writer {
 trait Job: Send {
     /// Whether somebody still wants it done.
     fn is_wanted(&self) -> bool;
+    /// Whether it runs in no transaction, between two groups.
+    fn is_alone(&self) -> bool;
     /// Does the work and keeps its result; an error is to be undone.
     fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
     /// Answers with the result that was kept, or with the error that undid everything.
@@ -124,6 +143,7 @@ struct Call<W, T> {
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
     abandoned: Abandoned,
+    alone: bool,
 }
 
 impl<W, T> Job for Call<W, T>
@@ -133,6 +153,10 @@ where
 {
     fn is_wanted(&self) -> bool {
         self.abandoned == Abandoned::Run || !self.reply.is_closed()
+    }
+
+    fn is_alone(&self) -> bool {
+        self.alone
     }
 
     fn run(&mut self, db: &Connection) -> Result<(), StoreError> {
@@ -155,7 +179,12 @@ fn run(database: &Opened, mut queue: mpsc::Receiver<Box<dyn Job>>) {
     let mut group = Vec::new();
     while queue.blocking_recv_many(&mut group, WAITING) > 0 {
         group.retain(|job| job.is_wanted());
+        let alone: Vec<_> = group.extract_if(.., |job| job.is_alone()).collect();
         commit(&database.db, &mut group);
+        for mut job in alone {
+            let done = job.run(&database.db);
+            job.reply(done);
+        }
     }
 }
 

@@ -72,6 +72,7 @@ fn copy_image(from: &Path, to: &Path) {
 }
 
 mod crash;
+mod forget;
 mod group;
 mod opening;
 
