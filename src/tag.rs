@@ -118,7 +118,7 @@ impl Tag {
     }
 
     /// The tag with a letter for its kind in front, as the store keeps it.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only a store calls it"))]
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code, reason = "only a store calls it"))]
     pub(crate) fn to_stored(self) -> Vec<u8> {
         let kind = match self.kind {
             Kind::Text => b't',
@@ -130,7 +130,7 @@ impl Tag {
     }
 
     /// The mirror of [`Tag::to_stored`].
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only a store calls it"))]
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code, reason = "only a store calls it"))]
     pub(crate) fn from_stored(stored: &[u8]) -> Option<Tag> {
         let (kind, bytes) = stored.split_first()?;
         let kind = match kind {

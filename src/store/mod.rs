@@ -36,6 +36,8 @@ mod error;
 #[cfg(test)]
 pub(crate) mod rigged;
 #[cfg(feature = "postgres")]
+pub(crate) mod outbox;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
