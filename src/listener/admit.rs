@@ -15,6 +15,8 @@ pub(crate) enum Admission {
     Sealed(Returned),
     /// A role address: 250.
     Role(Role),
+    /// It cannot be told now: 451.
+    NotYet,
     /// 550, with this cause for the counters; the peer is not told which.
     Refused(Refusal),
 }

@@ -78,6 +78,10 @@ impl Reception {
         let recipient = match self.gate.admit(to) {
             Admission::Sealed(returned) => Recipient::Sealed(returned),
             Admission::Role(role) => Recipient::Role(role),
+            Admission::NotYet => {
+                transaction.refused = true;
+                return self.answer(Answer::CannotTell);
+            }
             Admission::Refused(cause) => {
                 transaction.refused = true;
                 tracing::debug!(peer = %self.peer, %cause, "recipient refused");

@@ -438,7 +438,7 @@ impl MailerBuilder {
         Mailer::start(self.check()?).await
     }
 
-    fn check(mut self) -> Result<Checked, Error> {
+    pub(super) fn check(mut self) -> Result<Checked, Error> {
         let mut problems = Vec::new();
         let mut wrong = |problem: String| problems.push(problem);
         match domain_to_ascii(&self.domain) {

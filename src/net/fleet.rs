@@ -6,7 +6,7 @@
 //! (`begin` does not answer it), and of what it had begun only a 2xx counts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
@@ -21,18 +21,36 @@ pub(crate) struct Fleet {
     shared: bool,
     /// Wakes whoever gives signs of life: the others wait for what this process has to say.
     hurry: Notify,
+    /// When the store last took a sign of life.
+    heard: std::sync::Mutex<Option<Instant>>,
     /// Places that could not be given back, for the database was away.
     left_over: std::sync::Mutex<Vec<(String, u32)>>,
 }
 
 impl Fleet {
     pub(crate) fn new(shared: bool) -> Fleet {
-        Fleet { shared, hurry: Notify::new(), left_over: std::sync::Mutex::default() }
+        Fleet {
+            shared,
+            hurry: Notify::new(),
+            heard: std::sync::Mutex::default(),
+            left_over: std::sync::Mutex::default(),
+        }
     }
 
     /// Whether other processes may share the store.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared
+    }
+
+    /// Takes note that the store took a sign of life.
+    fn heard(&self, now: Instant) {
+        *lock(&self.heard) = Some(now);
+    }
+
+    /// Whether the others may have changed the ring without this process: its signs of life, which are due every
+    /// `every`, stay away.
+    fn is_out_of_touch(&self, now: Instant, every: Duration) -> bool {
+        self.shared && lock(&self.heard).is_none_or(|heard| now.duration_since(heard) > every * 2)
     }
 
     /// Asks for a sign of life now.
@@ -94,12 +112,25 @@ pub(crate) async fn listen_for_news(instance: Arc<Instance>, mut stop: watch::Re
 impl Instance {
     /// Renews the lease, and takes in how the fleet stands.
     pub(super) async fn beat(&self) -> Result<Beat, StoreError> {
+        let asked = self.clock.instant();
         let beat = self.store.beat(self.ring().bits()).await?;
+        self.fleet.heard(asked);
         if beat.was_fenced {
             self.start_anew();
         }
         lock(&self.ready).share_with(beat.processes);
         Ok(beat)
+    }
+
+    /// Whether a key that is not in the ring may have come into it without this process: one that was stopped for
+    /// longer than its lease does not know what the others have done meanwhile.
+    pub(super) fn may_lack_a_key(&self) -> bool {
+        let every = self.store.beat_every().unwrap_or_default();
+        let lacks = self.fleet.is_out_of_touch(self.clock.instant(), every);
+        if lacks {
+            self.fleet.hurry();
+        }
+        lacks
     }
 
     /// What this process had in hand is not its own any more.
@@ -238,3 +269,6 @@ async fn leave_place(instance: &Instance, destination: String, place: u32) {
 pub(super) const RECOVERY_LEASE: Duration = Duration::from_secs(60);
 /// Doubles up to the interval of the signs of life.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests;

@@ -45,6 +45,7 @@ impl Gate for Instance {
         let keyring = self.keyring.read().unwrap_or_else(PoisonError::into_inner);
         match keyring.open(path, &forms, self.config.honour_for, self.latest()) {
             Ok(returned) => Admission::Sealed(returned),
+            Err(Refusal::UnknownKey) if self.may_lack_a_key() => Admission::NotYet,
             Err(refusal) => {
                 tracing::debug!(%refusal, "a recipient was refused");
                 Admission::Refused(refusal)
@@ -157,6 +158,10 @@ impl Instance {
                 Admission::Role(role) => {
                     admitted.push(Recipient::Role(role));
                     Reception::Stored
+                }
+                Admission::NotYet => {
+                    let text = format!("{path}: the ring in the store could not be read of late; try again");
+                    return Err(Error::new(ErrorKind::Storage, text));
                 }
                 Admission::Refused(refusal) => Reception::Refused(refused_text(path, refusal)),
             });
