@@ -136,6 +136,8 @@ pub use error::Error;
 pub use event::{Bounce, Event, Failure, FailureHandler, HandlerError, HandlerResult};
 pub use id::{DeliveryId, EventId, InvalidId, MessageId};
 pub use message::{Message, MessageBuilder};
+#[cfg(feature = "postgres")]
+pub use net::Outbox;
 pub use net::{
     Delivery, Listener, ListenerBuilder, Mailer, MailerBuilder, Postgres, Queued, Receipt, Reception, Smarthost,
     StoreLocation,

@@ -20,6 +20,8 @@ mod listener;
 mod lookup;
 mod mailer;
 mod open;
+#[cfg(feature = "postgres")]
+mod outbox;
 mod pump;
 mod ring;
 mod settle;
@@ -31,4 +33,6 @@ pub use intake::Reception;
 pub use listener::{Listener, ListenerBuilder};
 pub use lookup::Delivery;
 pub use mailer::Mailer;
+#[cfg(feature = "postgres")]
+pub use outbox::Outbox;
 pub use submit::{Queued, Receipt};

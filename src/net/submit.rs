@@ -186,6 +186,14 @@ impl Instance {
         results
     }
 
+    /// Makes a message ready for another program's transaction.
+    #[cfg(feature = "postgres")]
+    pub(super) fn prepare_outbox(&self, message: &Message) -> Result<(NewMessage, Receipt), Error> {
+        let one = self.prepare(message, self.clock.now())?;
+        let receipt = one.receipt();
+        Ok((one.new, receipt))
+    }
+
     fn prepare(&self, message: &Message, now: Timestamp) -> Result<Prepared, Error> {
         let options = &message.options;
         let form = self.domains.choose(options.return_domain.as_deref(), message.author_domain())?;

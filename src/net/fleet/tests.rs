@@ -270,6 +270,24 @@ async fn a_ring_that_another_process_changed_is_followed() {
     assert_eq!(mailer.instance().ring().bits(), 0b11);
 }
 
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_message_for_the_outbox_is_the_one_that_its_receipt_tells() {
+    let store = SharedStore::open().await;
+    let mailer = start(&store, "192.0.2.1:25".into()).await;
+    let message = || Message::builder().from("shop@example.org").to("ann@example.net").subject("Hello").text("…");
+    let outbox = mailer.outbox(message()).unwrap();
+    let new = crate::store::outbox::decode(outbox.payload()).unwrap();
+    assert_eq!((new.id, new.deliveries[0].id), (outbox.receipt().message, outbox.receipt().deliveries[0].id));
+    assert_eq!(new.deliveries[0].return_path, outbox.receipt().deliveries[0].return_path);
+    assert!(outbox.sql().starts_with("INSERT INTO returnpath.outbox"));
+    assert_eq!(store.open_work().await.unwrap(), (0, 0), "nothing is queued before the transaction commits");
+
+    let alone = Mailer::builder("b.example.org").ehlo("mail.example.org").handler(()).store(StoreLocation::memory());
+    let refused = alone.start().await.unwrap().outbox(message()).unwrap_err();
+    assert!(refused.is_config() && refused.field() == Some("outbox"), "{refused}");
+}
+
 #[tokio::test]
 async fn an_unknown_key_is_no_forgery_while_this_process_is_out_of_touch() {
     let fleet = Fleet::new(true);
