@@ -26,7 +26,7 @@ mod pump;
 mod ring;
 mod settle;
 mod submit;
-mod tls;
+pub(crate) mod tls;
 
 pub use config::{MailerBuilder, Postgres, Smarthost, StoreLocation};
 pub use intake::Reception;

@@ -21,6 +21,10 @@ pub(crate) enum StoreError {
     ForeignKey { id: u8 },
     #[error("the store is full or the disk is: {0}")]
     Full(String),
+    /// Passes by itself: the database restarts, or others were in the way. Nothing is known to be changed.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file is never out of reach for a while"))]
+    #[error("the database cannot do it now, try again later: {0}")]
+    Temporary(String),
     #[error("the store is closed")]
     Closed,
     #[error("the store failed: {0}")]

@@ -2,6 +2,7 @@
 
 use deadpool_postgres::Transaction;
 
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
 /// One transaction of one process.
@@ -17,6 +18,21 @@ pub(super) struct Scope<'a> {
 pub(super) struct Times {
     /// What the database's clock is ahead, in milliseconds.
     pub(super) ahead: i64,
+    /// Whether the database says what time it is, not the caller.
+    pub(super) now_from_database: bool,
+}
+
+impl Scope<'_> {
+    /// The time by which leases and due times are judged: the database's own, unless times are given by the caller.
+    pub(super) async fn now(&self, now: Timestamp) -> Result<i64, StoreError> {
+        if self.times.now_from_database { self.clock().await } else { Ok(self.times.to_stored(now)) }
+    }
+
+    /// The database's clock, in milliseconds.
+    pub(super) async fn clock(&self) -> Result<i64, StoreError> {
+        let query = self.db.prepare_cached("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").await?;
+        Ok(self.db.query_one(&query, &[]).await?.try_get(0)?)
+    }
 }
 
 impl Times {

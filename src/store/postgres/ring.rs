@@ -1,0 +1,102 @@
+//! The ring's keys, and the forms of return paths that were used.
+
+use super::fault::damaged;
+use super::news::notify;
+use super::scope::Scope;
+use crate::store::{News, PathForm, StoreError, StoredKey};
+
+/// The ring's keys, by id.
+pub(super) async fn keys(scope: &Scope<'_>) -> Result<Vec<StoredKey>, StoreError> {
+    let query = scope
+        .db
+        .prepare_cached("SELECT id, fingerprint, secret, state, since FROM returnpath.ring_key ORDER BY id")
+        .await?;
+    let rows = scope.db.query(&query, &[]).await?;
+    let key = |row: &tokio_postgres::Row| -> Result<StoredKey, StoreError> {
+        let (id, fingerprint, secret): (i16, &[u8], Option<&[u8]>) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok(StoredKey {
+            id: u8::try_from(id).map_err(|error| damaged("a key's number", error))?,
+            fingerprint: fingerprint.try_into().map_err(|_| damaged("a key's fingerprint", "it has not 16 bytes"))?,
+            secret: secret
+                .map(|secret| secret.try_into().map_err(|_| damaged("a key's secret", "it has not 32 bytes")))
+                .transpose()?,
+            state: row.try_get(3)?,
+            since: scope.times.from_stored(row.try_get(4)?),
+        })
+    };
+    rows.iter().map(key).collect()
+}
+
+/// Adds keys and changes states. The caller undoes all of it on an error.
+pub(super) async fn save_keys(scope: &Scope<'_>, keys: &[StoredKey]) -> Result<(), StoreError> {
+    let save = scope
+        .db
+        .prepare_cached(
+            "INSERT INTO returnpath.ring_key AS known (id, fingerprint, secret, state, since)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (id) DO UPDATE SET secret = excluded.secret, state = excluded.state, since = excluded.since
+                 WHERE known.fingerprint = excluded.fingerprint",
+        )
+        .await?;
+    // In one order everywhere, so that two savers wait for each other and not in a circle.
+    let mut keys: Vec<&StoredKey> = keys.iter().collect();
+    keys.sort_by_key(|key| key.id);
+    for key in keys {
+        let saved = scope
+            .db
+            .execute(
+                &save,
+                &[
+                    &i16::from(key.id),
+                    &&key.fingerprint[..],
+                    &key.secret.as_ref().map(|secret| &secret[..]),
+                    &key.state,
+                    &scope.times.to_stored(key.since),
+                ],
+            )
+            .await?;
+        if saved == 0 {
+            return Err(StoreError::ForeignKey { id: key.id });
+        }
+    }
+    notify(scope, News::Keys).await
+}
+
+/// Forms of return paths used so far.
+pub(super) async fn forms(scope: &Scope<'_>) -> Result<Vec<PathForm>, StoreError> {
+    let query = scope
+        .db
+        .prepare_cached(
+            "SELECT domain, prefix, separator, last_used FROM returnpath.path_form ORDER BY domain, prefix, separator",
+        )
+        .await?;
+    let form = |row: &tokio_postgres::Row| -> Result<PathForm, StoreError> {
+        Ok(PathForm {
+            domain: row.try_get(0)?,
+            prefix: row.try_get(1)?,
+            separator: row.try_get(2)?,
+            last_used: scope.times.from_stored(row.try_get(3)?),
+        })
+    };
+    scope.db.query(&query, &[]).await?.iter().map(form).collect()
+}
+
+/// Adds forms, or raises when they were last used.
+pub(super) async fn record_forms(scope: &Scope<'_>, forms: &[PathForm]) -> Result<(), StoreError> {
+    let record = scope
+        .db
+        .prepare_cached(
+            "INSERT INTO returnpath.path_form AS known (domain, prefix, separator, last_used) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (domain, prefix, separator)
+                 DO UPDATE SET last_used = greatest(known.last_used, excluded.last_used)",
+        )
+        .await?;
+    let mut forms: Vec<&PathForm> = forms.iter().collect();
+    forms.sort_by_key(|form| (&form.domain, &form.prefix, &form.separator));
+    for form in forms {
+        let last_used = scope.times.to_stored(form.last_used);
+        scope.db.execute(&record, &[&form.domain, &form.prefix, &form.separator, &last_used]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The conformance suite on a real server, and what only this store does.
+
+mod cluster;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::cluster::Cluster;
+use super::{PostgresConfig, PostgresStore};
+use crate::store::conformance::{Site, suite};
+use crate::store::{Store, StoreError};
+
+/// Stores in databases of their own, on one server.
+struct Databases {
+    cluster: &'static Cluster,
+    last: Mutex<String>,
+}
+
+impl Databases {
+    fn new(cluster: &'static Cluster) -> Databases {
+        Databases { cluster, last: Mutex::default() }
+    }
+
+    async fn join(&self) -> Arc<dyn Store> {
+        let url = self.last.lock().unwrap().clone();
+        Arc::new(PostgresStore::open(&config(url)).await.unwrap())
+    }
+}
+
+fn config(url: String) -> PostgresConfig {
+    PostgresConfig { url, lease: Duration::from_secs(600), wait: Duration::from_secs(20), given_time: true }
+}
+
+#[async_trait]
+impl Site for Databases {
+    async fn open(&self) -> Arc<dyn Store> {
+        let url = self.cluster.database().await;
+        *self.last.lock().unwrap() = url;
+        self.join().await
+    }
+
+    /// Ends the lease of every process, as time does where one is killed.
+    async fn crash(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        drop(store);
+        let url = self.last.lock().unwrap().clone();
+        cluster::run(&url, "UPDATE returnpath.process SET lease_until = clock_timestamp() - interval '1 second'").await;
+        self.join().await
+    }
+
+    async fn second(&self, _store: &Arc<dyn Store>) -> Option<Arc<dyn Store>> {
+        Some(self.join().await)
+    }
+}
+
+/// A site, or the end of the test where there is no PostgreSQL.
+macro_rules! databases {
+    () => {{
+        let Some(cluster) = Cluster::shared() else { return };
+        Databases::new(cluster)
+    }};
+}
+
+suite!(databases!());
+
+#[tokio::test]
+async fn processes_have_numbers_and_places_of_their_own() {
+    let site = databases!();
+    let (one, two) = (site.open().await, site.join().await);
+    assert_eq!((one.node(), two.node()), (0, 1));
+    assert_eq!(one.beat(0b11).await.unwrap().common_keys, 0, "the other has not reported yet");
+    two.beat(0b10).await.unwrap();
+    let beat = one.beat(0b11).await.unwrap();
+    assert_eq!((beat.processes, beat.common_keys, beat.was_fenced), (2, 0b10, false));
+
+    assert_eq!(one.take_place("example.net", 2).await.unwrap(), Some(0));
+    assert_eq!(two.take_place("example.net", 2).await.unwrap(), Some(1));
+    assert_eq!(one.take_place("example.net", 2).await.unwrap(), None);
+    one.leave_place("example.net", 1).await.unwrap();
+    assert_eq!(one.take_place("example.net", 2).await.unwrap(), None, "it was not its own");
+    one.leave_place("example.net", 0).await.unwrap();
+    assert_eq!(two.take_place("example.net", 2).await.unwrap(), Some(0));
+    two.close().await.unwrap();
+    assert_eq!(one.take_place("example.net", 2).await.unwrap(), Some(0), "whoever goes leaves its places");
+}
+
+#[tokio::test]
+async fn a_process_that_was_buried_goes_on_as_another() {
+    let site = databases!();
+    let one = site.open().await;
+    let two = site.crash(site.join().await).await;
+    two.recover(crate::store::conformance::NOON, crate::store::conformance::NOON).await.unwrap();
+    assert!(one.beat(0).await.unwrap().was_fenced);
+    assert!(!one.beat(0).await.unwrap().was_fenced);
+    assert_ne!(one.node(), two.node());
+}
+
+#[tokio::test]
+async fn what_a_newer_version_made_is_left_alone() {
+    let site = databases!();
+    site.open().await.close().await.unwrap();
+    let url = site.last.lock().unwrap().clone();
+    cluster::run(&url, "UPDATE returnpath.meta SET value = 99 WHERE name = 'format'").await;
+    let refused = PostgresStore::open(&config(url)).await;
+    assert!(matches!(refused, Err(StoreError::TooNew { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_are_made_again() {
+    let site = databases!();
+    let store = site.open().await;
+    let url = site.last.lock().unwrap().clone();
+    for n in 1..=5 {
+        cluster::run(
+            &url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+        crate::store::conformance::enqueue(&*store, vec![crate::store::conformance::message(n, "example.net")]).await;
+    }
+    assert_eq!(store.open_work().await.unwrap(), (5, 0));
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_told_after_the_time_limit() {
+    let config = PostgresConfig { wait: Duration::from_millis(50), ..config("postgres://127.0.0.1:1/none".into()) };
+    assert!(matches!(PostgresStore::open(&config).await, Err(StoreError::Temporary(_))));
+}
