@@ -61,6 +61,7 @@ struct Shared {
     taken: watch::Sender<Vec<Taken>>,
     offered: Mutex<Vec<(String, String)>>,
     connections: AtomicUsize,
+    resets: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +70,15 @@ struct Script {
     rcpt: HashMap<String, Vec<String>>,
     end_of_data: Option<String>,
     end_of_data_delay: Duration,
+    resets: Option<Resets>,
+}
+
+/// When connections are reset.
+#[derive(Debug)]
+struct Resets {
+    /// The state of an xorshift generator, never 0.
+    random: u64,
+    one_in: u64,
 }
 
 impl RemoteHost {
@@ -81,6 +91,7 @@ impl RemoteHost {
             taken: watch::Sender::new(Vec::new()),
             offered: Mutex::default(),
             connections: AtomicUsize::new(0),
+            resets: AtomicUsize::new(0),
         });
         let accepting = shared.clone();
         let task = tokio::spawn(async move {
@@ -112,6 +123,18 @@ impl RemoteHost {
     /// How long it thinks before it answers the end of data. The message is taken before.
     pub fn delay_end_of_data(&self, delay: Duration) {
         self.script().end_of_data_delay = delay;
+    }
+
+    /// From now on resets one in `one_in` steps of its conversations, in an order that `seed` decides: a step is a
+    /// command that came, or the end of a message. A message whose end is met was taken before; its sender cannot
+    /// know that. With 0 it resets none.
+    pub fn reset_at_random(&self, seed: u64, one_in: u64) {
+        self.script().resets = (one_in > 0).then_some(Resets { random: seed.max(1), one_in });
+    }
+
+    /// How many connections it has reset.
+    pub fn resets(&self) -> usize {
+        self.shared.resets.load(Ordering::Relaxed)
     }
 
     /// What it took so far.
@@ -156,6 +179,18 @@ impl Shared {
             None => "250 2.1.5 recipient ok".to_owned(),
         }
     }
+
+    /// Whether this is a step at which the connection is to be reset.
+    fn is_reset(&self) -> bool {
+        let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(resets) = &mut script.resets else { return false };
+        resets.random ^= resets.random << 13;
+        resets.random ^= resets.random >> 7;
+        resets.random ^= resets.random << 17;
+        let is_reset = resets.random.is_multiple_of(resets.one_in);
+        self.resets.fetch_add(usize::from(is_reset), Ordering::Relaxed);
+        is_reset
+    }
 }
 
 /// One conversation; ends at QUIT or when the peer goes.
@@ -169,6 +204,9 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream) -> std::io::Result<()>
         line.clear();
         if stream.read_line(&mut line).await? == 0 {
             return Ok(());
+        }
+        if shared.is_reset() {
+            return stream.get_ref().set_zero_linger();
         }
         let command = line.trim_end().to_owned();
         let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
@@ -202,6 +240,9 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream) -> std::io::Result<()>
                     shared.taken.send_modify(|taken| taken.push(envelope.clone()));
                 }
                 tokio::time::sleep(delay).await;
+                if shared.is_reset() {
+                    return stream.get_ref().set_zero_linger();
+                }
                 envelope.recipients.clear();
                 reply
             }

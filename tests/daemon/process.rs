@@ -171,13 +171,18 @@ impl Daemon {
 }
 
 /// Waits until this holds, looking often.
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, holds).await;
+}
+
+/// As [`eventually`], with this much time; the looks, which may be long, take a small part of it.
+pub(crate) async fn eventually_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let look = async {
         while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(patience / 3000).await;
         }
     };
-    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+    tokio::time::timeout(patience, look).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
 
 /// The example, which cargo builds beside the tests.
@@ -190,4 +195,4 @@ fn program() -> PathBuf {
 
 pub(crate) const DOMAIN: &str = "b.example.org";
 /// For anything that must happen: far longer than it takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -445,6 +445,8 @@ impl Model {
         let is_known = |id: &DeliveryId| self.deliveries.get(id).is_some_and(|delivery| delivery.is_kept);
         self.counters.retain(|id, (first_at, _)| *first_at >= journal || is_known(id));
         self.events.retain(|event| event.standing != Standing::Done || event.at >= told_before);
+        // One that comes again gets another sequence.
+        self.sequences.retain(|id, _| self.events.iter().any(|event| event.id == *id));
         store.purge(KEPT, self.now).await.map(drop).map_err(told)
     }
 
@@ -479,8 +481,6 @@ impl Model {
         for event in store.claim_events(10_000, vec![], self.now).await.map_err(told)? {
             self.sequences.insert(event.record.id, event.sequence);
         }
-        // Sequences and ids of events that were purged are nobody's.
-        self.sequences.retain(|id, _| self.events.iter().any(|event| event.id == *id));
         Ok(())
     }
 
