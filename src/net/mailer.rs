@@ -28,6 +28,8 @@ use crate::report::Reports;
 use crate::return_path::{Forms, Keyring, ReturnDomains};
 use crate::schedule::{Ready, Steady};
 use crate::store::Store;
+#[cfg(feature = "postgres")]
+use crate::store::postgres::{PostgresConfig, PostgresStore};
 use crate::time::Timestamp;
 use crate::verdict::Outcome;
 
@@ -67,7 +69,7 @@ impl Mailer {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::new(Kind::Config, "start: there is no tokio runtime here; call it within one"));
         }
-        let store = open_store(&checked.store).await?;
+        let store = open_store(&checked.store, checked.config.submit_timeout).await?;
         Mailer::start_on(store, checked).await
     }
 
@@ -479,7 +481,9 @@ impl Instance {
     }
 }
 
-async fn open_store(location: &StoreLocation) -> Result<Arc<dyn Store>, Error> {
+/// `wait` is how long a call is tried where the store may be away.
+#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "a file is not away"))]
+async fn open_store(location: &StoreLocation, wait: Duration) -> Result<Arc<dyn Store>, Error> {
     match location {
         #[cfg(feature = "sqlite")]
         StoreLocation::Sqlite(path) => Ok(Arc::new(crate::store::sqlite::SqliteStore::open(path).await?)),
@@ -487,10 +491,23 @@ async fn open_store(location: &StoreLocation) -> Result<Arc<dyn Store>, Error> {
         StoreLocation::Memory => Ok(Arc::new(crate::store::sqlite::SqliteStore::memory().await?)),
         #[cfg(not(feature = "sqlite"))]
         StoreLocation::Sqlite(_) | StoreLocation::Memory => Err(not_compiled_in(location, "sqlite")),
+        #[cfg(feature = "postgres")]
+        StoreLocation::Postgres(postgres) => {
+            let config = PostgresConfig {
+                url: postgres.url.clone(),
+                lease: postgres.lease,
+                wait,
+                #[cfg(test)]
+                given_time: false,
+            };
+            Ok(Arc::new(PostgresStore::open(&config).await?))
+        }
+        #[cfg(not(feature = "postgres"))]
         StoreLocation::Postgres(_) => Err(not_compiled_in(location, "postgres")),
     }
 }
 
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 fn not_compiled_in(location: &StoreLocation, feature: &str) -> Error {
     Error::new(Kind::Config, format!("store: {location:?} needs the feature `{feature}`, which is not compiled in"))
 }
