@@ -21,6 +21,7 @@ A sender and receiver around returnpath: JSON lines in, JSON lines out.
   --dns ADDR:PORT          asks this name server
   --smtp-port P            the port of mail exchangers; default 25
   --allow-loopback         also delivers to loopback and private addresses from the DNS
+  --disk-reserve N         bytes that the store keeps on the disk for what is under way; 0 is none
   --retry 1s,2s,5s         waits between attempts, without jitter; the last one repeats
   --give-up 60s            when a message is given up
   --delay-after 4h         ages at which a delay is told
@@ -60,6 +61,7 @@ pub(crate) struct Args {
     pub(crate) smtp_port: Option<u16>,
     pub(crate) allow_loopback: bool,
     pub(crate) retry: Option<Vec<Duration>>,
+    pub(crate) disk_reserve: Option<u64>,
     pub(crate) give_up: Option<Duration>,
     pub(crate) delay_after: Option<Vec<Duration>>,
     pub(crate) command_timeout: Option<Duration>,
@@ -91,6 +93,7 @@ impl Args {
             smtp_port: None,
             allow_loopback: false,
             retry: None,
+            disk_reserve: None,
             give_up: None,
             delay_after: None,
             command_timeout: None,
@@ -121,6 +124,7 @@ impl Args {
                 "--smtp-port" => found.smtp_port = Some(parse(&flag, &value()?, "a port")?),
                 "--allow-loopback" => found.allow_loopback = true,
                 "--retry" => found.retry = Some(times(&flag, &value()?)?),
+                "--disk-reserve" => found.disk_reserve = Some(parse(&flag, &value()?, "a number of bytes")?),
                 "--give-up" => found.give_up = Some(time(&flag, &value()?)?),
                 "--delay-after" => found.delay_after = Some(times(&flag, &value()?)?),
                 "--command-timeout" => found.command_timeout = Some(time(&flag, &value()?)?),

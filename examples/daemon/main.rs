@@ -153,6 +153,9 @@ async fn start(args: &Args, printer: Arc<Printer>) -> Result<Mailer, Error> {
     if let Some(waits) = &args.retry {
         builder = builder.retry(waits.clone());
     }
+    if let Some(bytes) = args.disk_reserve {
+        builder = builder.disk_reserve(bytes);
+    }
     if let Some(after) = args.give_up {
         builder = builder.give_up(after);
     }

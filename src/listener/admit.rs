@@ -6,6 +6,11 @@ use crate::return_path::{Refusal, Returned};
 pub(crate) trait Gate: Send + Sync + 'static {
     /// `path` as it stood between the angle brackets of RCPT TO; a source route is cut off, `Postmaster` may stand alone.
     fn admit(&self, path: &str) -> Admission;
+
+    /// Whether nothing could be stored now: told at MAIL, before anything is sent in vain.
+    fn is_short_of_room(&self) -> bool {
+        false
+    }
 }
 
 /// The gate's answer.

@@ -61,6 +61,8 @@ impl Reception {
             self.answer(Answer::SecondMail);
         } else if size.is_some_and(|size| size > self.config.max_size) {
             self.answer(Answer::TooLarge);
+        } else if self.gate.is_short_of_room() {
+            self.answer(Answer::NoRoom);
         } else {
             self.transaction = Some(Transaction { from: from.into(), ..Transaction::default() });
             self.answer(Answer::SenderTaken);

@@ -1,6 +1,6 @@
 //! Plays `tests/dialogues/server/*.smtp`, and checks what no single dialogue can show.
 //!
-//! Settings: `size`, `keep`, `recipients`, `commands`, `errors`, `guesses` with a number; `starttls`, `tls`, `hasty`.
+//! Settings: `size`, `keep`, `recipients`, `commands`, `errors`, `guesses` with a number; `starttls`, `tls`, `hasty`; `short` of room.
 //! Orders: `> stored ok|failed|full`, `> secured`, `> stop`.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,9 +20,16 @@ use crate::tag::Tag;
 use crate::time::Timestamp;
 
 /// Admits the role addresses of `b.example`.
-struct Roles;
+#[derive(Default)]
+struct Roles {
+    short: bool,
+}
 
 impl Gate for Roles {
+    fn is_short_of_room(&self) -> bool {
+        self.short
+    }
+
     fn admit(&self, path: &str) -> Admission {
         match path.to_ascii_lowercase().as_str() {
             "postmaster" | "postmaster@b.example" => Admission::Role(Role::Postmaster),
@@ -39,7 +46,11 @@ fn config() -> ReceptionConfig {
 }
 
 fn reception(config: ReceptionConfig, tls: bool, now: Instant) -> Reception {
-    Reception::new(Arc::new(config), Arc::new(Roles), SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 25)), tls, now)
+    guarded(config, Roles::default(), tls, now)
+}
+
+fn guarded(config: ReceptionConfig, gate: Roles, tls: bool, now: Instant) -> Reception {
+    Reception::new(Arc::new(config), Arc::new(gate), SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 25)), tls, now)
 }
 
 /// The server in a dialogue.
@@ -50,7 +61,7 @@ impl Part for Server {
     const SIDE: char = 'S';
 
     fn enter(settings: &[String], now: Instant) -> Server {
-        let (mut config, mut tls) = (config(), false);
+        let (mut config, mut gate, mut tls) = (config(), Roles::default(), false);
         for setting in settings {
             let (name, value) = setting.split_once('=').unwrap_or((setting, "0"));
             let value: u32 = value.parse().unwrap();
@@ -64,10 +75,11 @@ impl Part for Server {
                 "starttls" => config.starttls = true,
                 "hasty" => config.early_talk = EarlyTalk::Tolerate,
                 "tls" => tls = true,
+                "short" => gate.short = true,
                 _ => panic!("unknown setting {setting}"),
             }
         }
-        Server(reception(config, tls, now))
+        Server(guarded(config, gate, tls, now))
     }
 
     fn machine(&mut self) -> &mut Reception {

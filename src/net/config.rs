@@ -229,6 +229,7 @@ pub(crate) struct Config {
     pub(crate) opening_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) submit_timeout: Duration,
+    pub(crate) disk_reserve: u64,
     pub(crate) smtp_port: u16,
     pub(crate) dns: Option<SocketAddr>,
     pub(crate) allow_loopback: bool,
@@ -415,6 +416,15 @@ impl MailerBuilder {
         self
     }
 
+    /// How many bytes of the disk a SQLite store keeps for what is under way when the disk is full, in a file of its own
+    /// beside the database (`FILE.reserve`). Default: 256 MiB; 0 is none. The file is filled in the background. When a
+    /// write finds no room, it is given up: `send` fails, the listener answers 452 at MAIL, nothing new is begun, and
+    /// outcomes are still stored. When the disk has room for it and a quarter more, everything goes on by itself.
+    pub fn disk_reserve(mut self, bytes: u64) -> Self {
+        self.config.disk_reserve = bytes;
+        self
+    }
+
     /// For one call of the handler; then its future is dropped and the call counts as an error. Default: 60 seconds.
     pub fn handler_timeout(mut self, time: Duration) -> Self {
         self.config.dispatch.time_limit = time;
@@ -570,6 +580,7 @@ impl Default for Config {
             // Long enough for the next message of a burst, short enough not to hold a slot that others want.
             idle_timeout: Duration::from_secs(2),
             submit_timeout: Duration::from_secs(30),
+            disk_reserve: 256 << 20,
             smtp_port: 25,
             dns: None,
             allow_loopback: false,

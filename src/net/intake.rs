@@ -28,6 +28,10 @@ pub enum Reception {
 }
 
 impl Gate for Instance {
+    fn is_short_of_room(&self) -> bool {
+        self.store.is_short_of_room()
+    }
+
     fn admit(&self, path: &str) -> Admission {
         if path.eq_ignore_ascii_case("postmaster") {
             return Admission::Role(Role::Postmaster);

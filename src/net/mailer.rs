@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::config::{Checked, LONGEST_TIME, MailerBuilder, StoreLocation};
+use super::config::{Checked, Config, LONGEST_TIME, MailerBuilder, StoreLocation};
 use super::dns::HickoryResolver;
 use super::fleet::{Fleet, RECOVERY_LEASE, keep_in_touch, listen_for_news};
 use super::instance::{Instance, lock};
@@ -69,7 +69,7 @@ impl Mailer {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::new(Kind::Config, "start: there is no tokio runtime here; call it within one"));
         }
-        let store = open_store(&checked.store, checked.config.submit_timeout).await?;
+        let store = open_store(&checked.store, &checked.config).await?;
         Mailer::start_on(store, checked).await
     }
 
@@ -481,26 +481,27 @@ impl Instance {
     }
 }
 
-/// `wait` is how long a call is tried where the store may be away.
-#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "a file is not away"))]
-async fn open_store(location: &StoreLocation, wait: Duration) -> Result<Arc<dyn Store>, Error> {
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), expect(unused_variables, reason = "there is no store"))]
+async fn open_store(location: &StoreLocation, config: &Config) -> Result<Arc<dyn Store>, Error> {
     match location {
         #[cfg(feature = "sqlite")]
-        StoreLocation::Sqlite(path) => Ok(Arc::new(crate::store::sqlite::SqliteStore::open(path).await?)),
+        StoreLocation::Sqlite(path) => {
+            Ok(Arc::new(crate::store::sqlite::SqliteStore::open(path, config.disk_reserve).await?))
+        }
         #[cfg(feature = "sqlite")]
         StoreLocation::Memory => Ok(Arc::new(crate::store::sqlite::SqliteStore::memory().await?)),
         #[cfg(not(feature = "sqlite"))]
         StoreLocation::Sqlite(_) | StoreLocation::Memory => Err(not_compiled_in(location, "sqlite")),
         #[cfg(feature = "postgres")]
         StoreLocation::Postgres(postgres) => {
-            let config = PostgresConfig {
+            let postgres = PostgresConfig {
                 url: postgres.url.clone(),
                 lease: postgres.lease,
-                wait,
+                wait: config.submit_timeout,
                 #[cfg(test)]
                 given_time: false,
             };
-            Ok(Arc::new(PostgresStore::open(&config).await?))
+            Ok(Arc::new(PostgresStore::open(&postgres).await?))
         }
         #[cfg(not(feature = "postgres"))]
         StoreLocation::Postgres(_) => Err(not_compiled_in(location, "postgres")),

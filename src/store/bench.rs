@@ -15,7 +15,7 @@ pub struct Enqueueing(SqliteStore);
 impl Enqueueing {
     /// Opens the store at `path`.
     pub async fn open(path: &Path) -> Result<Enqueueing, Error> {
-        Ok(Enqueueing(SqliteStore::open(path).await?))
+        Ok(Enqueueing(SqliteStore::open(path, 0).await?))
     }
 
     /// Queues messages with these bodies, numbered from `first` on, in one call; they are durable when it returns.

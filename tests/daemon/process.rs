@@ -42,7 +42,8 @@ impl Site {
     /// A daemon over the store of this folder, with further flags.
     pub(crate) fn daemon(&self, flags: &[&str]) -> Daemon {
         let store = format!("sqlite:{}", self.store().display());
-        let mut all = vec!["--domain", DOMAIN, "--ehlo", "mail.example.org", "--quiet", "--store", &store];
+        let mut all =
+            vec!["--domain", DOMAIN, "--ehlo", "mail.example.org", "--quiet", "--disk-reserve", "0", "--store", &store];
         all.extend(flags);
         Daemon::start(all)
     }

@@ -19,7 +19,8 @@ async fn assert_fails(flags: &[&str], code: i32, words: &[&str]) -> Ended {
 }
 
 fn with<'a>(site_store: &'a str, further: &[&'a str]) -> Vec<&'a str> {
-    let mut flags = vec!["--domain", DOMAIN, "--ehlo", "mail.example.org", "--quiet", "--store", site_store];
+    let mut flags =
+        vec!["--domain", DOMAIN, "--ehlo", "mail.example.org", "--quiet", "--disk-reserve", "0", "--store", site_store];
     flags.extend(further);
     flags
 }

@@ -68,7 +68,7 @@ impl Daemon {
         let home = tempfile::tempdir().expect("a folder");
         let mut child = Command::new(program)
             .args(["--domain", "b.example.org", "--ehlo", "mail.example.org", "--listen", "127.0.0.1:0"])
-            .args(["--drain", "--quiet", "--store"])
+            .args(["--drain", "--quiet", "--disk-reserve", "0", "--store"])
             .arg(format!("sqlite:{}", home.path().join("mail.db").display()))
             .args(args)
             .stdin(Stdio::piped())

@@ -9,6 +9,7 @@
 //! | `inbound`, `events` | the way back, and the queue to the handler |
 //! | `journal`, `purge`, `ring` | the memory, its end, and the keys |
 //! | `forget` | removing all that names an address |
+//! | `reserve` | room for what is under way when the disk is full |
 //! | `clean` | rewriting the database, cutting its log |
 //!
 //! No type of the driver leaves this room. `src/manual/store.md` draws the tables and says what is synced when.
@@ -26,6 +27,7 @@ mod open;
 mod outbound;
 mod purge;
 mod reader;
+mod reserve;
 mod ring;
 mod schema;
 #[cfg(test)]
@@ -34,7 +36,7 @@ mod writer;
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -43,7 +45,8 @@ use self::claim::Turn;
 use self::forget::Spellings;
 use self::purge::Stage;
 use self::reader::Readers;
-use self::writer::{Abandoned, Place, Writer};
+use self::reserve::{Keeper, Reserve};
+use self::writer::{Abandoned, Place, Writer, guard, short_of_room};
 use super::{
     Acknowledgement, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Inbound, NewMessage, PathForm,
     PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError, StoredKey,
@@ -57,24 +60,38 @@ const REPLAY_STEP: usize = 500;
 
 /// A store in one SQLite database. Dropping it closes it; what was answered is on disk either way.
 pub(crate) struct SqliteStore {
+    // Before the writer, which holds the lock on the file.
+    keeper: Mutex<Option<Keeper>>,
     // Dropped first: the last connection that closes tidies the log up, and that should be the writer's.
     readers: Option<Readers>,
     writer: Writer,
     turn: Arc<Turn>,
+    reserve: Reserve,
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, or makes it, for this process alone.
-    pub(crate) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    /// Opens the database at `path`, or makes it, for this process alone. `reserve` is the room in bytes that is kept
+    /// on the disk for what is under way; 0 for none.
+    pub(crate) async fn open(path: &Path, reserve: u64) -> Result<SqliteStore, StoreError> {
         let path = open::resolve(path)?;
-        let writer = Writer::start(Place::File(path.clone())).await?;
-        Ok(SqliteStore { readers: Some(Readers::new(path)), writer, turn: Arc::default() })
+        let room = Reserve::beside(&path, reserve);
+        let writer = Writer::start(Place::File(path.clone()), room.clone()).await?;
+        // Only now, when the store is this process's.
+        if reserve == 0 {
+            Reserve::clear(&path);
+        }
+        let keeper = room
+            .keep()
+            .map_err(|error| StoreError::Failed(format!("the reserve's thread could not be started: {error}")))?;
+        let readers = Some(Readers::new(path));
+        Ok(SqliteStore { readers, writer, turn: Arc::default(), reserve: room, keeper: Mutex::new(Some(keeper)) })
     }
 
     /// A store that lives as long as this value.
     pub(crate) async fn memory() -> Result<SqliteStore, StoreError> {
-        let writer = Writer::start(Place::Memory).await?;
-        Ok(SqliteStore { readers: None, writer, turn: Arc::default() })
+        let reserve = Reserve::default();
+        let writer = Writer::start(Place::Memory, reserve.clone()).await?;
+        Ok(SqliteStore { readers: None, writer, turn: Arc::default(), reserve, keeper: Mutex::default() })
     }
 
     async fn write<T: Send + 'static>(
@@ -107,12 +124,18 @@ impl Store for SqliteStore {
         now: Timestamp,
         lease: Option<Timestamp>,
     ) -> Result<Vec<Enqueued>, StoreError> {
+        if self.reserve.is_short() {
+            return Err(short_of_room());
+        }
         let messages = enqueue::hashed(messages);
         // A caller that gave up while it waited for its turn was told that nothing is queued.
-        self.writer.call(Abandoned::Skip, move |db| enqueue::enqueue(db, &messages, now, lease)).await
+        self.writer.call_new(Abandoned::Skip, move |db| enqueue::enqueue(db, &messages, now, lease)).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+        if self.reserve.is_short() {
+            return Ok(Vec::new());
+        }
         let turn = self.turn.clone();
         self.writer.call(Abandoned::Skip, move |db| claim::claim(db, &request, &turn)).await
     }
@@ -127,7 +150,7 @@ impl Store for SqliteStore {
 
     async fn begin(&self, deliveries: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError> {
         // Nobody sends what was begun for a caller that is gone: it would be uncertain for nothing.
-        self.writer.call(Abandoned::Skip, move |db| outbound::begin(db, &deliveries)).await
+        self.writer.call_new(Abandoned::Skip, move |db| outbound::begin(db, &deliveries)).await
     }
 
     async fn renew(&self, deliveries: Vec<DeliveryId>, lease_until: Timestamp) -> Result<(), StoreError> {
@@ -139,7 +162,7 @@ impl Store for SqliteStore {
     }
 
     async fn record(&self, inbound: Inbound) -> Result<Vec<Recorded>, StoreError> {
-        self.write(move |db| inbound::record(db, &inbound)).await
+        self.writer.call_new(Abandoned::Run, move |db| inbound::record(db, &inbound)).await
     }
 
     async fn claim_events(
@@ -235,10 +258,17 @@ impl Store for SqliteStore {
         Err(StoreError::Failed(clean::KEPT_BY_A_READER.into()))
     }
 
+    fn is_short_of_room(&self) -> bool {
+        self.reserve.is_short()
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         if let Some(readers) = &self.readers {
             readers.close().await;
         }
+        let keeper = guard(&self.keeper).take();
+        // It ends within a step of its work.
+        let _ = tokio::task::spawn_blocking(move || drop(keeper)).await;
         self.writer.close().await
     }
 }

@@ -4,6 +4,9 @@
 //! in a savepoint of its own, so that one that fails takes nothing else with it –, commits with one sync, and only
 //! then replies. While it syncs, the next group gathers: the busier the store, the larger the groups.
 //!
+//! When there is no room on the disk and the reserve has some, that is given up, jobs that bring new rows are refused, and
+//! the others are run again.
+//!
 //! When SQLite gives the whole transaction up (a full disk does that), the jobs are run once more, each in a
 //! transaction of its own: a small settlement still fits where a large message does not.
 
@@ -14,7 +17,9 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::clean::cut_log;
 use super::open::{self, Opened};
+use super::reserve::Reserve;
 use crate::store::StoreError;
 
 /// Jobs that may wait; beyond it callers wait. Also the largest group, which bounds how long a reply takes.
@@ -41,9 +46,20 @@ pub(super) enum Abandoned {
     Skip,
 }
 
+/// What a job does to the room on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// It brings new work in: refused while the disk is short of room.
+    Room,
+    /// It ends what is under way: it may have the reserve.
+    Nothing,
+    /// As `Nothing`, and it runs between two groups, in no transaction.
+    Solitude,
+}
+
 impl Writer {
     /// Starts the thread; answers when it has opened the database.
-    pub(super) async fn start(place: Place) -> Result<Writer, StoreError> {
+    pub(super) async fn start(place: Place, reserve: Reserve) -> Result<Writer, StoreError> {
         let (jobs, queue) = mpsc::channel(WAITING);
         let (opened, ready) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -57,7 +73,7 @@ impl Writer {
                     Ok(database) => {
                         // Whoever opened it may be gone already; then the channel is closed and this ends.
                         let _ = opened.send(Ok(()));
-                        run(&database, queue);
+                        run(&database, queue, &reserve);
                     }
                     Err(error) => {
                         let _ = opened.send(Err(error));
@@ -77,18 +93,27 @@ impl Writer {
         abandoned: Abandoned,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.queue(abandoned, false, work).await
+        self.queue(abandoned, Needs::Nothing, work).await
+    }
+
+    /// As [`Writer::call`], for what brings new work in; refused while the disk is short of room.
+    pub(super) async fn call_new<T: Send + 'static>(
+        &self,
+        abandoned: Abandoned,
+        work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.queue(abandoned, Needs::Room, work).await
     }
 
     async fn queue<T: Send + 'static>(
         &self,
         abandoned: Abandoned,
-        alone: bool,
+        needs: Needs,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let jobs = guard(&self.jobs).clone().ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let job = Call { work, result: None, reply, abandoned, alone };
+        let job = Call { work, result: None, reply, abandoned, needs };
         jobs.send(Box::new(job)).await.map_err(|_| StoreError::Closed)?;
         drop(jobs);
         answer.await.map_err(|_| StoreError::Closed)?
@@ -99,7 +124,7 @@ impl Writer {
         &self,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.queue(Abandoned::Skip, true, work).await
+        self.queue(Abandoned::Skip, Needs::Solitude, work).await
     }
 
     /// Takes no more jobs; answers when those accepted are committed and the database is closed.
@@ -130,8 +155,7 @@ impl Drop for Writer {
 trait Job: Send {
     /// Whether somebody still wants it done.
     fn is_wanted(&self) -> bool;
-    /// Whether it runs in no transaction, between two groups.
-    fn is_alone(&self) -> bool;
+    fn needs(&self) -> Needs;
     /// Does the work and keeps its result; an error is to be undone.
     fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
     /// Answers with the result that was kept, or with the error that undid everything.
@@ -143,7 +167,7 @@ struct Call<W, T> {
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
     abandoned: Abandoned,
-    alone: bool,
+    needs: Needs,
 }
 
 impl<W, T> Job for Call<W, T>
@@ -155,8 +179,8 @@ where
         self.abandoned == Abandoned::Run || !self.reply.is_closed()
     }
 
-    fn is_alone(&self) -> bool {
-        self.alone
+    fn needs(&self) -> Needs {
+        self.needs
     }
 
     fn run(&mut self, db: &Connection) -> Result<(), StoreError> {
@@ -175,12 +199,12 @@ where
     }
 }
 
-fn run(database: &Opened, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+fn run(database: &Opened, mut queue: mpsc::Receiver<Box<dyn Job>>, reserve: &Reserve) {
     let mut group = Vec::new();
     while queue.blocking_recv_many(&mut group, WAITING) > 0 {
         group.retain(|job| job.is_wanted());
-        let alone: Vec<_> = group.extract_if(.., |job| job.is_alone()).collect();
-        commit(&database.db, &mut group);
+        let alone: Vec<_> = group.extract_if(.., |job| job.needs() == Needs::Solitude).collect();
+        commit(&database.db, &mut group, reserve);
         for mut job in alone {
             let done = job.run(&database.db);
             job.reply(done);
@@ -189,14 +213,42 @@ fn run(database: &Opened, mut queue: mpsc::Receiver<Box<dyn Job>>) {
 }
 
 /// Runs a group and replies to each of its jobs; the group is empty afterwards.
-fn commit(db: &Connection, group: &mut Vec<Box<dyn Job>>) {
-    match in_one_transaction(db, group) {
+fn commit(db: &Connection, group: &mut Vec<Box<dyn Job>>, reserve: &Reserve) {
+    if reserve.is_short() {
+        refuse_new(group);
+    }
+    let mut done = in_one_transaction(db, group);
+    if let Err(Kept::Nothing(StoreError::Full(_)) | Kept::NotBegun(StoreError::Full(_))) = &done
+        && reserve.release()
+    {
+        // The log is written from its beginning again: ends of attempts then need no room that is not there yet.
+        if let Err(error) = cut_log(db) {
+            tracing::warn!(%error, "the store's log could not be cut on a full disk");
+        }
+        refuse_new(group);
+        done = in_one_transaction(db, group);
+    }
+    match done {
         Ok(()) => group.drain(..).for_each(|job| job.reply(Ok(()))),
-        Err(Kept::Nothing(_)) if group.len() > 1 => group.drain(..).for_each(|job| commit(db, &mut vec![job])),
+        Err(Kept::Nothing(_)) if group.len() > 1 => {
+            group.drain(..).for_each(|job| commit(db, &mut vec![job], reserve));
+        }
         Err(Kept::Nothing(error) | Kept::NotBegun(error)) => {
             group.drain(..).for_each(|job| job.reply(Err(error.clone())));
         }
     }
+}
+
+/// Answers those that bring new work in; the others stay.
+fn refuse_new(group: &mut Vec<Box<dyn Job>>) {
+    for job in group.extract_if(.., |job| job.needs() == Needs::Room) {
+        job.reply(Err(short_of_room()));
+    }
+}
+
+/// What is told while the reserve is not whole.
+pub(super) fn short_of_room() -> StoreError {
+    StoreError::Full("the room that is left is kept for what is under way; make room on the disk".into())
 }
 
 /// How a group failed.
@@ -229,7 +281,8 @@ fn in_one_transaction(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<(),
 fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
     execute(db, "SAVEPOINT job")?;
     if let Err(error) = job.run(db) {
-        if db.is_autocommit() {
+        // A full disk may have more room for a second try.
+        if db.is_autocommit() || matches!(error, StoreError::Full(_)) {
             return Err(error);
         }
         execute(db, "ROLLBACK TO job")?;

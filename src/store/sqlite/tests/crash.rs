@@ -26,7 +26,7 @@ struct Done {
 async fn an_image_taken_in_the_middle_of_work_has_all_that_was_answered() {
     let files = Files::new();
     let path = files.next();
-    let store = Arc::new(SqliteStore::open(&path).await.unwrap());
+    let store = Arc::new(SqliteStore::open(&path, 0).await.unwrap());
     let done = Arc::new(Mutex::new(Done::default()));
     let (progress, mut seen) = watch::channel(());
     let workers: Vec<_> = (0..4)
@@ -73,7 +73,7 @@ async fn whole(image: &Path, before: &Done) {
     let sound: String = check.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(sound, "ok");
     drop(check);
-    let store = SqliteStore::open(image).await.unwrap();
+    let store = SqliteStore::open(image, 0).await.unwrap();
     let high_water = store.recover(NOON, NOON).await.unwrap().high_water;
     assert!(before.queued.iter().all(|id| id.as_u64() <= high_water));
     for id in &before.queued {
@@ -103,7 +103,7 @@ const VICTIM: &str = "RETURNPATH_STORE_VICTIM";
 #[ignore = "the process that `a_killed_process_loses_nothing_it_answered` kills"]
 async fn victim() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
-    let store = SqliteStore::open(Path::new(&path)).await.unwrap();
+    let store = SqliteStore::open(Path::new(&path), 0).await.unwrap();
     store.recover(NOON, NOON + DAY).await.unwrap();
     let say = |what: &str, n: u64| {
         let mut out = std::io::stdout().lock();
@@ -137,7 +137,7 @@ async fn a_killed_process_loses_nothing_it_answered() {
         };
         assert!(last("enqueue") > 0);
 
-        let store = SqliteStore::open(&path).await.unwrap();
+        let store = SqliteStore::open(&path, 0).await.unwrap();
         let left = store.recover(NOON, NOON + DAY).await.unwrap();
         for n in 1..=last("enqueue") {
             let found = store.find(first(n)).await.unwrap().unwrap_or_else(|| panic!("{n} is lost"));

@@ -38,7 +38,7 @@ fn ann() -> Address {
 async fn an_address_is_in_no_file_any_more() {
     let files = Files::new();
     let path = files.next();
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, 0).await.unwrap();
     enqueue_leased(&store, (1..=60).map(theirs).collect()).await;
     in_flight(&store, 70).await;
     in_flight(&store, 71).await;
@@ -122,7 +122,7 @@ async fn other_recipients_get_their_mail() {
 async fn a_reader_that_keeps_old_copies_is_named() {
     let files = Files::new();
     let path = files.next();
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, 0).await.unwrap();
     enqueue_leased(&store, vec![theirs(1)]).await;
     let reader = Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM delivery").unwrap();

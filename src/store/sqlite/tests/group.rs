@@ -57,7 +57,7 @@ fn notes(db: &Connection) -> Result<i64, StoreError> {
 async fn what_waits_is_committed_together_and_a_failure_is_undone_alone() {
     let files = Files::new();
     let path = files.next();
-    let store = Arc::new(SqliteStore::open(&path).await.unwrap());
+    let store = Arc::new(SqliteStore::open(&path, 0).await.unwrap());
     let open = hold(&store).await;
     let mut good = pin!(store.write(|db| note(db, "good")));
     let mut bad = pin!(store.write(|db| note(db, "half").and_then(|()| note(db, "half"))));
@@ -93,7 +93,7 @@ async fn a_call_that_was_given_up_before_its_turn_is_not_made() {
 #[tokio::test]
 async fn where_a_message_does_not_fit_a_settlement_still_does() {
     let files = Files::new();
-    let store = Arc::new(SqliteStore::open(&files.next()).await.unwrap());
+    let store = Arc::new(SqliteStore::open(&files.next(), 0).await.unwrap());
     in_flight(&*store, 1).await;
     let room = |pages: i64| {
         store.write(move |db| {
@@ -150,7 +150,7 @@ async fn a_store_whose_last_reference_goes_on_its_own_thread_ends() {
 async fn a_purge_gives_pages_back_to_the_disk() {
     let files = Files::new();
     let path = files.next();
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, 0).await.unwrap();
     let large = NewMessage { body: vec![b'x'; 16 << 20].into(), ..message(1, "example.net") };
     store.enqueue(vec![large], NOON, Some(NOON)).await.unwrap();
     store.settle(vec![settlement(first(1), Settled::Delivered)]).await.unwrap();

@@ -35,7 +35,7 @@ impl Files {
 #[async_trait]
 impl Site for Files {
     async fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(&self.next()).await.unwrap())
+        Arc::new(SqliteStore::open(&self.next(), 0).await.unwrap())
     }
 
     /// Copies what is in the file and its log while the store is open, and opens the copy.
@@ -43,7 +43,7 @@ impl Site for Files {
         let (from, to) = (self.last(), self.next());
         copy_image(&from, &to);
         drop(store);
-        Arc::new(SqliteStore::open(&to).await.unwrap())
+        Arc::new(SqliteStore::open(&to, 0).await.unwrap())
     }
 }
 
@@ -75,6 +75,7 @@ mod crash;
 mod forget;
 mod group;
 mod opening;
+mod reserve;
 
 mod on_a_file {
     use super::*;

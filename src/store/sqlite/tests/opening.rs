@@ -8,7 +8,7 @@ use crate::store::conformance::{NOON, message};
 use crate::store::sqlite::schema::{APPLICATION_ID, FORMAT};
 
 async fn refusal(path: &Path) -> StoreError {
-    match SqliteStore::open(path).await {
+    match SqliteStore::open(path, 0).await {
         Ok(_) => panic!("{} was opened", path.display()),
         Err(error) => error,
     }
@@ -25,7 +25,7 @@ fn names(directory: &Path) -> Vec<String> {
 async fn one_store_belongs_to_one_opener_at_a_time() {
     let files = Files::new();
     let path = files.next();
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, 0).await.unwrap();
     assert!(matches!(refusal(&path).await, StoreError::Locked { .. }));
     let other_spelling = files.directory.path().join(".").join("0.db");
     assert!(matches!(refusal(&other_spelling).await, StoreError::Locked { .. }));
@@ -36,9 +36,9 @@ async fn one_store_belongs_to_one_opener_at_a_time() {
         assert!(matches!(refusal(&link).await, StoreError::Locked { .. }));
     }
     drop(store);
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, 0).await.unwrap();
     store.close().await.unwrap();
-    SqliteStore::open(&path).await.unwrap();
+    SqliteStore::open(&path, 0).await.unwrap();
     drop(store);
 }
 
@@ -75,7 +75,7 @@ async fn a_database_that_turns_out_not_to_be_ours_is_refused_by_sqlite() {
 async fn a_newer_format_is_refused_by_its_number() {
     let files = Files::new();
     let path = files.next();
-    drop(SqliteStore::open(&path).await.unwrap());
+    drop(SqliteStore::open(&path, 0).await.unwrap());
     let newer = FORMAT + 1;
     Connection::open(&path).unwrap().pragma_update(None, "user_version", newer).unwrap();
     let error = refusal(&path).await;
@@ -87,7 +87,7 @@ async fn paths_that_cannot_be_opened_say_why() {
     let files = Files::new();
     let directory = files.directory.path();
     let read_only = directory.join("read-only");
-    drop(SqliteStore::open(&read_only).await.unwrap());
+    drop(SqliteStore::open(&read_only, 0).await.unwrap());
     let mut rights = fs::metadata(&read_only).unwrap().permissions();
     rights.set_readonly(true);
     fs::set_permissions(&read_only, rights).unwrap();
@@ -112,7 +112,7 @@ async fn an_empty_file_becomes_a_store() {
     let files = Files::new();
     let path = files.next();
     fs::write(&path, "").unwrap();
-    drop(SqliteStore::open(&path).await.unwrap());
+    drop(SqliteStore::open(&path, 0).await.unwrap());
     let header = fs::read(&path).unwrap();
     assert_eq!(header[68..72], APPLICATION_ID.to_be_bytes(), "where the file format has it");
 }
@@ -123,7 +123,7 @@ async fn a_new_store_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let files = Files::new();
     let path = files.next();
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, 0).await.unwrap();
     store.enqueue(vec![message(1, "example.net")], NOON, None).await.unwrap();
     assert_eq!(names(files.directory.path()), ["0.db", "0.db-shm", "0.db-wal", "0.db.lock"]);
     for name in names(files.directory.path()) {
@@ -135,7 +135,7 @@ async fn a_new_store_is_its_owners_alone() {
 #[tokio::test]
 async fn every_commit_is_synced() {
     let files = Files::new();
-    let store = SqliteStore::open(&files.next()).await.unwrap();
+    let store = SqliteStore::open(&files.next(), 0).await.unwrap();
     let settings = store
         .write(|db| {
             let number = |pragma: &str| db.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
@@ -151,7 +151,7 @@ async fn every_commit_is_synced() {
 async fn another_programs_transaction_is_waited_for() {
     let files = Files::new();
     let path = files.next();
-    let store = Arc::new(SqliteStore::open(&path).await.unwrap());
+    let store = Arc::new(SqliteStore::open(&path, 0).await.unwrap());
     let beside = Connection::open(&path).unwrap();
     beside.execute_batch("CREATE TABLE subscriber (id); BEGIN IMMEDIATE; INSERT INTO subscriber VALUES (1)").unwrap();
     let waiting = tokio::spawn({
@@ -171,7 +171,7 @@ async fn a_delivery_that_is_damaged_does_not_hold_up_the_others() {
     use crate::store::conformance::{MINUTE, claim, enqueue, first, in_flight};
     let files = Files::new();
     let path = files.next();
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, 0).await.unwrap();
     enqueue(&store, vec![message(1, "a.example"), message(2, "b.example")]).await;
     in_flight(&store, 3).await;
     in_flight(&store, 4).await;
