@@ -155,10 +155,14 @@ impl Daemon {
         lines.clone()
     }
 
+    /// For signals.
+    pub(crate) fn process_id(&self) -> String {
+        self.child.id().expect("it has not been waited for").to_string()
+    }
+
     /// Asks it to stop, as a supervisor does.
     pub(crate) fn terminate(&self) {
-        let id = self.child.id().expect("it has not been waited for").to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(std::process::Command::new("kill").args(["-TERM", &self.process_id()]).status().unwrap().success());
     }
 
     /// Waits until it ends by itself.

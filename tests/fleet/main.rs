@@ -1,0 +1,30 @@
+//! Several daemons on one PostgreSQL: they share the queue, and nothing is lost when one of them, or the database, dies.
+//!
+//! A cluster is started for each test, on loopback, in a folder of its own. That takes the installed programs of
+//! PostgreSQL, and root or a user of its own to run them. Without them a test prints `skipped: …` and passes; with
+//! `CI=true` in the environment it fails instead. `RETURNPATH_SCALE=full` runs the large sizes.
+#![cfg(all(feature = "postgres", feature = "testing", unix))]
+
+mod cluster;
+#[path = "../daemon/process.rs"]
+#[expect(dead_code, reason = "the daemon's own tests use the rest of it")]
+mod process;
+mod share;
+mod story;
+
+use std::io::Write as _;
+
+/// Says that a test was not run.
+///
+/// # Panics
+///
+/// With `CI=true` in the environment.
+fn skipped(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
+}
+
+fn full() -> bool {
+    std::env::var("RETURNPATH_SCALE").is_ok_and(|scale| scale == "full")
+}
