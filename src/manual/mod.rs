@@ -14,6 +14,7 @@ macro_rules! pages {
 pages! {
     flow: "flow.md";
     store: "store.md";
+    fleet: "fleet.md";
     events: "events.md";
     defaults: "defaults.md";
     security: "security.md";
