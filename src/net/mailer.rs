@@ -27,7 +27,7 @@ use crate::message::Message;
 use crate::report::Reports;
 use crate::return_path::{Forms, Keyring, ReturnDomains};
 use crate::schedule::{Ready, Steady};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 #[cfg(feature = "postgres")]
 use crate::store::postgres::{PostgresConfig, PostgresStore};
 use crate::time::Timestamp;
@@ -516,14 +516,21 @@ fn not_compiled_in(location: &StoreLocation, feature: &str) -> Error {
 /// The ring that was given, checked against what the store knows; else the one in the store, made at the first start.
 async fn open_keyring(store: &dyn Store, given: Option<Keyring>, now: Timestamp) -> Result<Keyring, Error> {
     let known = store.keys().await?;
+    let is_first = given.is_none() && known.is_empty();
     let (mut keyring, in_store) = match given {
         Some(keyring) => (keyring, false),
         None if known.is_empty() => (Keyring::generate(), true),
         None => (Keyring::from_stored(&known)?, true),
     };
     keyring.reconcile(&known)?;
-    store.save_keys(keyring.to_stored(in_store, now)).await?;
-    Ok(keyring)
+    match store.save_keys(keyring.to_stored(in_store, now)).await {
+        // Another process has made the ring in the same moment: this one takes it over.
+        Err(StoreError::ForeignKey { .. }) if is_first => Ok(Keyring::from_stored(&store.keys().await?)?),
+        saved => {
+            saved?;
+            Ok(keyring)
+        }
+    }
 }
 
 fn closed() -> Error {

@@ -96,7 +96,7 @@ pub(super) async fn take_place(scope: &Scope<'_>, destination: &str, limit: usiz
         .db
         .prepare_cached(
             "SELECT count(*) FROM returnpath.place taken JOIN returnpath.process p ON p.id = taken.process
-             WHERE taken.destination = $1 AND taken.number < $2 AND p.lease_until > clock_timestamp()",
+             WHERE taken.destination = $1 AND taken.number < $2::bigint AND p.lease_until > clock_timestamp()",
         )
         .await?;
     let limit = size(limit).min(i64::from(i32::MAX));
