@@ -112,6 +112,7 @@ pub(crate) async fn feed(mailer: Mailer, output: Output, printer: Arc<Printer>) 
         while lines.recv_many(&mut batch, BATCH).await > 0 {
             // In one call, so that of two lines with one key the first one counts.
             let messages: Vec<Message> = batch.iter().flatten().map(|line| line.message.clone()).collect();
+            printer.batch_begins();
             let mut receipts = mailer.send_all(messages).await.into_iter();
             for line in batch.drain(..) {
                 match line {
@@ -119,6 +120,7 @@ pub(crate) async fn feed(mailer: Mailer, output: Output, printer: Arc<Printer>) 
                     Err(problem) => print_problem(problem, &output),
                 }
             }
+            printer.batch_ended();
         }
     };
     tokio::join!(reading, sending);

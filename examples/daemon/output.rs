@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -81,6 +82,9 @@ pub(crate) struct Printer {
     started: returnpath::Timestamp,
     /// Deliveries of this run whose `queued` line is printed and whose end is not.
     announced: Mutex<HashSet<DeliveryId>>,
+    /// Batches of lines that were given to the mailer, and those of them whose `queued` lines are printed.
+    begun: AtomicU64,
+    ended: AtomicU64,
     news: Notify,
 }
 
@@ -88,7 +92,26 @@ impl Printer {
     pub(crate) fn new(output: Output, delay: Option<Duration>) -> Printer {
         #[allow(clippy::disallowed_methods, reason = "this is the application: it asks for the time")]
         let started = std::time::SystemTime::now().into();
-        Printer { output, delay, started, announced: Mutex::default(), news: Notify::new() }
+        Printer {
+            output,
+            delay,
+            started,
+            announced: Mutex::default(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            news: Notify::new(),
+        }
+    }
+
+    /// A batch of lines goes to the mailer.
+    pub(crate) fn batch_begins(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// All `queued` lines of the batch are printed.
+    pub(crate) fn batch_ended(&self) {
+        self.ended.fetch_add(1, Ordering::AcqRel);
+        self.news.notify_waiters();
     }
 
     /// The `queued` lines of these are printed.
@@ -97,14 +120,17 @@ impl Printer {
         self.news.notify_waiters();
     }
 
-    /// An event of our own conversation comes after its `queued` line, which `send` may still be on its way to print.
+    /// An event of our own conversation comes after its `queued` line, which `send` may still be on its way to print. The
+    /// line of a delivery that another process has queued is not ours: nothing is waited for but the batch under way.
     async fn wait_for_queued(&self, event: &Event) {
         let Some(delivery) = event.delivery() else { return };
         if event.origin() != Origin::Conversation || delivery.issued_at() < self.started {
             return;
         }
+        let begun = self.begun.load(Ordering::Acquire);
         loop {
             let news = self.news.notified();
+            let ended = self.ended.load(Ordering::Acquire) >= begun;
             {
                 let mut announced = self.announced.lock().expect("no panic while it is held");
                 let ends = !matches!(event.kind(), EventKind::Delay | EventKind::Uncertain);
@@ -114,6 +140,9 @@ impl Printer {
                     }
                     return;
                 }
+            }
+            if ended {
+                return;
             }
             if tokio::time::timeout(QUEUED_LINE, news).await.is_err() {
                 return;

@@ -27,9 +27,9 @@ use crate::message::Message;
 use crate::report::Reports;
 use crate::return_path::{Forms, Keyring, ReturnDomains};
 use crate::schedule::{Ready, Steady};
-use crate::store::{Store, StoreError};
 #[cfg(feature = "postgres")]
 use crate::store::postgres::{PostgresConfig, PostgresStore};
+use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 use crate::verdict::Outcome;
 
