@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -59,25 +60,18 @@ impl Drop for Tasks {
     }
 }
 
-impl Mailer {
-    /// Begins the settings of a mailer whose return paths are at `domain`: the domain whose MX leads to its listener.
-    pub fn builder(domain: impl Into<String>) -> MailerBuilder {
-        MailerBuilder::new(domain.into())
-    }
+/// What can be wrong and is found out before a store is made.
+pub(super) struct Ground {
+    domains: ReturnDomains,
+    roots: Option<Vec<CertificateDer<'static>>>,
+    resolver: HickoryResolver,
+}
 
-    pub(crate) async fn start(checked: Checked) -> Result<Mailer, Error> {
+impl Ground {
+    pub(super) fn lay(checked: &Checked) -> Result<Ground, Error> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::new(Kind::Config, "start: there is no tokio runtime here; call it within one"));
         }
-        let store = open_store(&checked.store, &checked.config).await?;
-        Mailer::start_on(store, checked).await
-    }
-
-    /// Starts on a store that is open.
-    pub(super) async fn start_on(store: Arc<dyn Store>, checked: Checked) -> Result<Mailer, Error> {
-        let config = checked.config;
-        let clock = config.clock.clone();
-        let now = clock.now();
         let domains =
             ReturnDomains::new(&checked.domain, &checked.further_domains, &checked.layout).map_err(|wrong| {
                 Error::new(Kind::Config, wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
@@ -88,8 +82,30 @@ impl Mailer {
             }
             None => None,
         };
-        let resolver = HickoryResolver::new(config.dns)
+        let resolver = HickoryResolver::new(checked.config.dns)
             .map_err(|why| Error::new(Kind::Config, format!("dns: the resolver cannot be set up: {why}")))?;
+        Ok(Ground { domains, roots, resolver })
+    }
+}
+
+impl Mailer {
+    /// Begins the settings of a mailer whose return paths are at `domain`: the domain whose MX leads to its listener.
+    pub fn builder(domain: impl Into<String>) -> MailerBuilder {
+        MailerBuilder::new(domain.into())
+    }
+
+    pub(crate) async fn start(checked: Checked) -> Result<Mailer, Error> {
+        let ground = Ground::lay(&checked)?;
+        let store = open_store(&checked.store, &checked.config).await?;
+        Mailer::start_on(store, ground, checked).await
+    }
+
+    /// Starts on a store that is open.
+    pub(super) async fn start_on(store: Arc<dyn Store>, ground: Ground, checked: Checked) -> Result<Mailer, Error> {
+        let Ground { domains, roots, resolver } = ground;
+        let config = checked.config;
+        let clock = config.clock.clone();
+        let now = clock.now();
         let ring_in_store = checked.keyring.is_none();
         let keyring = open_keyring(&*store, checked.keyring, now).await?;
         let recovered = store.recover(now, now + RECOVERY_LEASE).await?;

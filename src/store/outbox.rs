@@ -162,7 +162,7 @@ impl Header {
 fn is_prefix(text: &str) -> bool {
     let is_line = |line: &str| {
         line.strip_suffix("\r\n").is_some_and(|line| {
-            line.trim_start_matches([' ', '\t']) != "" && !line.contains(|c: char| c.is_control() && c != '\t')
+            !line.trim_start_matches([' ', '\t']).is_empty() && !line.contains(|c: char| c.is_control() && c != '\t')
         })
     };
     text.is_ascii()

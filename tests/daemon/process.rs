@@ -176,6 +176,7 @@ impl Daemon {
 }
 
 /// Waits until this holds, looking often.
+#[allow(dead_code, reason = "not every test program that has this module waits so")]
 pub(crate) async fn eventually(what: &str, holds: impl FnMut() -> bool) {
     eventually_within(PATIENCE, what, holds).await;
 }

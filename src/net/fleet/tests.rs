@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::id::DeliveryId;
+use crate::net::mailer::Ground;
 use crate::return_path::KeyState;
 use crate::store::sqlite::SqliteStore;
 use crate::store::*;
@@ -185,7 +186,8 @@ impl Store for SharedStore {
 async fn start(store: &Arc<SharedStore>, host: String) -> Mailer {
     let builder = Mailer::builder("b.example.org").ehlo("mail.example.org").handler(());
     let builder = builder.store(StoreLocation::memory()).smarthost(Smarthost::new(host)).allow_loopback(true);
-    Mailer::start_on(store.clone(), builder.check().unwrap()).await.unwrap()
+    let checked = builder.check().unwrap();
+    Mailer::start_on(store.clone(), Ground::lay(&checked).unwrap(), checked).await.unwrap()
 }
 
 async fn send(mailer: &Mailer) -> Receipt {

@@ -145,7 +145,7 @@ pub(super) async fn next_due(scope: &Scope<'_>) -> Result<Option<Timestamp>, Sto
     let query =
         scope.db.prepare_cached("SELECT due FROM returnpath.delivery WHERE state <= 1 ORDER BY due LIMIT 1").await?;
     let row = scope.db.query_opt(&query, &[]).await?;
-    row.map(|row| Ok(scope.times.from_stored(row.try_get(0)?))).transpose()
+    row.map(|row| Ok(scope.times.at(row.try_get(0)?))).transpose()
 }
 
 /// Renews leases that have not been lost.
@@ -215,8 +215,8 @@ fn claimed(scope: &Scope<'_>, row: &Row) -> Result<Claimed, StoreError> {
         mailing: row.try_get(11)?,
         metadata: row.try_get(12)?,
         stream: stream(row.try_get(13)?)?,
-        queued_at: scope.times.from_stored(row.try_get(14)?),
-        expires: scope.times.from_stored(row.try_get(15)?),
+        queued_at: scope.times.at(row.try_get(14)?),
+        expires: scope.times.at(row.try_get(15)?),
         own_deadline: row.try_get(16)?,
         attempts: u32::try_from(row.try_get::<_, i32>(17)?).unwrap_or(0),
         delays_told: u32::try_from(row.try_get::<_, i32>(18)?).unwrap_or(0),

@@ -296,7 +296,7 @@ pub(super) async fn next_due(scope: &Scope<'_>, busy: &[i64]) -> Result<Option<T
         .await?;
     let row = scope.db.query_one(&query, &[&scope.process, &busy, &deliveries, &LOOKED_AT]).await?;
     let due: Option<i64> = row.try_get(0)?;
-    Ok(due.map(|due| scope.times.from_stored(due)))
+    Ok(due.map(|due| scope.times.at(due)))
 }
 
 /// Ready events looked at to find the next one: more than all processes together have at a time.

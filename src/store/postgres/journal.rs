@@ -38,7 +38,7 @@ fn found(scope: &Scope<'_>, row: &Row) -> Result<Found, StoreError> {
         metadata: row.try_get(6)?,
         stream: stream(row.try_get(7)?)?,
         state: state(row.try_get(8)?)?,
-        queued_at: scope.times.from_stored(row.try_get(9)?),
+        queued_at: scope.times.at(row.try_get(9)?),
         attempts: u32::try_from(row.try_get::<_, i32>(10)?).map_err(|error| damaged("a count of attempts", error))?,
         last: optional_json(row, 11, "a delivery's last attempt")?,
         bounced: optional_json(row, 12, "a delivery's bounce")?,

@@ -22,7 +22,7 @@ pub(super) async fn keys(scope: &Scope<'_>) -> Result<Vec<StoredKey>, StoreError
                 .map(|secret| secret.try_into().map_err(|_| damaged("a key's secret", "it has not 32 bytes")))
                 .transpose()?,
             state: row.try_get(3)?,
-            since: scope.times.from_stored(row.try_get(4)?),
+            since: scope.times.at(row.try_get(4)?),
         })
     };
     rows.iter().map(key).collect()
@@ -76,7 +76,7 @@ pub(super) async fn forms(scope: &Scope<'_>) -> Result<Vec<PathForm>, StoreError
             domain: row.try_get(0)?,
             prefix: row.try_get(1)?,
             separator: row.try_get(2)?,
-            last_used: scope.times.from_stored(row.try_get(3)?),
+            last_used: scope.times.at(row.try_get(3)?),
         })
     };
     scope.db.query(&query, &[]).await?.iter().map(form).collect()

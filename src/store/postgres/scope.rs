@@ -41,7 +41,7 @@ impl Times {
         if time == Timestamp::MAX { time.as_millis() } else { time.as_millis().saturating_add(self.ahead) }
     }
 
-    pub(super) fn from_stored(self, millis: i64) -> Timestamp {
+    pub(super) fn at(self, millis: i64) -> Timestamp {
         match Timestamp::from_millis(millis) {
             Timestamp::MAX => Timestamp::MAX,
             _ => Timestamp::from_millis(millis.saturating_sub(self.ahead)),
