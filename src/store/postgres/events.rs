@@ -201,7 +201,8 @@ macro_rules! is_free {
             $me,
             " OR e.until <= ",
             $now,
-            " OR NOT EXISTS (SELECT FROM returnpath.process p WHERE p.id = e.process))"
+            " OR NOT EXISTS (SELECT FROM returnpath.process p
+                             WHERE p.id = e.process AND p.lease_until > clock_timestamp()))"
         )
     };
 }
@@ -257,7 +258,8 @@ async fn candidates(
             is_free!("$1", "$2"),
             " AND (e.delivery IS NULL OR NOT EXISTS (
                  SELECT FROM returnpath.event o JOIN returnpath.process p ON p.id = o.process
-                 WHERE o.delivery = e.delivery AND o.state = 1 AND o.process <> $1 AND o.until > $2))
+                 WHERE o.delivery = e.delivery AND o.state = 1 AND o.process <> $1 AND o.until > $2
+                     AND p.lease_until > clock_timestamp()))
              ORDER BY e.due, e.sequence LIMIT $7 FOR NO KEY UPDATE OF e SKIP LOCKED"
         ))
         .await?;
@@ -287,7 +289,8 @@ pub(super) async fn next_due(scope: &Scope<'_>, busy: &[i64]) -> Result<Option<T
         .prepare_cached(
             "SELECT min(due) FROM (
                  SELECT CASE WHEN e.process IS NULL OR e.process = $1
-                         OR NOT EXISTS (SELECT FROM returnpath.process p WHERE p.id = e.process)
+                         OR NOT EXISTS (SELECT FROM returnpath.process p
+                                        WHERE p.id = e.process AND p.lease_until > clock_timestamp())
                      THEN e.due ELSE greatest(e.due, e.until) END AS due
                  FROM returnpath.event e
                  WHERE e.state = 0 AND e.sequence <> ALL ($2) AND (e.delivery IS NULL OR e.delivery <> ALL ($3))

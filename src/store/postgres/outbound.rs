@@ -55,17 +55,18 @@ pub(super) async fn settle(scope: &Scope<'_>, settlements: &[Settlement]) -> Res
     let query = scope
         .db
         .prepare_cached(
-            "SELECT id, state, message, bounced IS NOT NULL, process FROM returnpath.delivery WHERE id = ANY ($1)",
+            "SELECT id, state, message, bounced IS NOT NULL, process = $2 OR (process IS NULL
+                 AND EXISTS (SELECT FROM returnpath.process p WHERE p.id = $2))
+             FROM returnpath.delivery WHERE id = ANY ($1)",
         )
         .await?;
     let mut standings = HashMap::with_capacity(ids.len());
-    for row in scope.db.query(&query, &[&ids]).await? {
-        let process: Option<i64> = row.try_get(4)?;
+    for row in scope.db.query(&query, &[&ids, &scope.process]).await? {
         let standing = Standing {
             has_ended: row.try_get::<_, i16>(1)? >= FIRST_ENDED,
             message: row.try_get(2)?,
             is_bounced: row.try_get(3)?,
-            is_ours: process == Some(scope.process),
+            may_settle: row.try_get::<_, Option<bool>>(4)?.unwrap_or(false),
         };
         standings.insert(row.try_get::<_, i64>(0)?, standing);
     }
@@ -78,7 +79,7 @@ pub(super) async fn settle(scope: &Scope<'_>, settlements: &[Settlement]) -> Res
         // The events of a delivery that is not in the journal any more are told all the same.
         if let Some(standing) = standings.get_mut(&id) {
             // It has its end, and its events are stored: this is a repetition, or came too late.
-            if standing.has_ended || !(standing.is_ours || settlement.state == Settled::Delivered) {
+            if standing.has_ended || !(standing.may_settle || settlement.state == Settled::Delivered) {
                 continue;
             }
             let state = changes.add(scope, id, settlement, standing)?;
@@ -101,7 +102,9 @@ struct Standing {
     has_ended: bool,
     message: i64,
     is_bounced: bool,
-    is_ours: bool,
+    /// It is with this process, or with nobody and this process was not buried: what is held or waits may be settled
+    /// by whoever knows more.
+    may_settle: bool,
 }
 
 /// The columns of one update of many deliveries.

@@ -105,5 +105,8 @@ fn programs() -> Option<PathBuf> {
         let versions = std::fs::read_dir(parent).into_iter().flatten().flatten();
         places.extend(versions.map(|version| version.path().join("bin")));
     }
-    places.into_iter().find(|place| place.join("initdb").is_file() && place.join("postgres").is_file())
+    // A link may lead to one of them alone; its neighbours are where it ends.
+    let mut homes =
+        places.iter().filter_map(|place| place.join("initdb").canonicalize().ok()?.parent().map(PathBuf::from));
+    homes.find(|home| home.join("postgres").is_file() && home.join("pg_isready").is_file())
 }
