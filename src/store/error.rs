@@ -3,6 +3,7 @@
 /// What went wrong in the store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum StoreError {
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "only a file belongs to one process"))]
     #[error(
         "{path} is in use by another process; one store belongs to one process (stop the other, or give this one a file of its own)"
     )]
