@@ -403,6 +403,7 @@ pub(crate) struct Beat {
 
 /// What another process has done that concerns this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a store of one process has no news"))]
 pub(crate) enum News {
     /// Deliveries may be due.
     Work,
