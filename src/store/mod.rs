@@ -30,9 +30,13 @@
 
 #[cfg(all(feature = "testing", feature = "sqlite"))]
 pub(crate) mod bench;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod error;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod hashed;
 #[cfg(test)]
 pub(crate) mod rigged;
 #[cfg(feature = "postgres")]
@@ -41,8 +45,12 @@ pub(crate) mod outbox;
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod transition;
 
 pub(crate) use error::StoreError;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use hashed::Hashed;
 
 use std::ops::Range;
 use std::sync::Arc;

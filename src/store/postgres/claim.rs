@@ -11,8 +11,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::Row;
 
-use super::columns::{address, delivery_id, delivery_key, limit, message_id, optional_json, stream, tag};
-use super::fault::damaged;
+use super::columns::{address, damaged, delivery_id, delivery_key, limit, message_id, optional_json, stream, tag};
 use super::scope::Scope;
 use crate::id::DeliveryId;
 use crate::store::{BodyId, ClaimRequest, Claimed, StoreError};

@@ -5,26 +5,14 @@
 //! answer to COMMIT was lost can be made again, since its messages have their ids already.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use super::columns::{address, delivery_id, delivery_key, message_id, message_key, size, state_code, stream_name};
 use super::news::notify;
 use super::scope::Scope;
-use crate::store::{BodyId, Enqueued, NewDelivery, NewMessage, News, State, StoreError};
+use crate::store::{BodyId, Enqueued, Hashed, NewDelivery, NewMessage, News, State, StoreError};
 use crate::time::Timestamp;
 
-/// A message and the hash of its body, made before the transaction.
-pub(super) struct Hashed {
-    message: NewMessage,
-    body: BodyId,
-}
-
 impl Hashed {
-    /// What is open here: nothing of a message that another program sends. Nothing would ever delete its body.
-    fn open(&self) -> usize {
-        if self.message.sent_elsewhere { 0 } else { self.message.deliveries.len() }
-    }
-
     fn id(&self) -> i64 {
         message_key(self.message.id)
     }
@@ -32,22 +20,6 @@ impl Hashed {
     fn key(&self) -> Option<&str> {
         self.message.idempotency.as_ref().map(|idempotency| &*idempotency.key)
     }
-}
-
-/// Hashes the bodies; messages in a row that share one body share its hash.
-pub(super) fn hashed(messages: Vec<NewMessage>) -> Vec<Hashed> {
-    let mut last: Option<(Arc<[u8]>, BodyId)> = None;
-    messages
-        .into_iter()
-        .map(|message| {
-            let body = match &last {
-                Some((content, body)) if Arc::ptr_eq(content, &message.body) => *body,
-                _ => BodyId::of(&message.body),
-            };
-            last = Some((message.body.clone(), body));
-            Hashed { message, body }
-        })
-        .collect()
 }
 
 /// Queues each message whose key is not known yet.
@@ -160,7 +132,7 @@ async fn bodies(scope: &Scope<'_>, messages: &[Hashed]) -> Result<HashMap<BodyId
 }
 
 fn body_id(stored: &[u8]) -> Result<BodyId, StoreError> {
-    let hash = stored.try_into().map_err(|_| super::fault::damaged("a body's hash", "it has not 32 bytes"))?;
+    let hash = stored.try_into().map_err(|_| super::columns::damaged("a body's hash", "it has not 32 bytes"))?;
     Ok(BodyId(hash))
 }
 
@@ -311,11 +283,7 @@ async fn insert_deliveries(
         .filter(|hashed| !lost.contains(&hashed.id()))
         .flat_map(|hashed| {
             let message = &hashed.message;
-            let (state, due) = match lease {
-                _ if message.sent_elsewhere => (State::Delivered, now),
-                Some(until) if message.not_before <= now => (State::Leased, until),
-                _ => (State::Queued, now.max(message.not_before)),
-            };
+            let (state, due) = hashed.first_state(now, lease);
             message.deliveries.iter().map(move |delivery| Row { message, delivery, state, due })
         })
         .collect();

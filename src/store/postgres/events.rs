@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::columns::{delivery_key, event_id, from_json, json, limit};
-use super::fault::damaged;
+use super::columns::{damaged, delivery_key, event_id, from_json, json, limit};
 use super::news::notify;
 use super::scope::Scope;
 use crate::event::EventRecord;
+use crate::store::transition::mixed;
 use crate::store::{Acknowledgement, Answer, News, PendingEvent, ReplayRequest, StoreError};
 use crate::time::Timestamp;
 
@@ -214,14 +214,11 @@ pub(super) async fn claim(
     busy: &[i64],
     now: Timestamp,
 ) -> Result<Vec<PendingEvent>, StoreError> {
-    // Those that failed before get half of the room, so that neither a stream of new events starves them nor they it.
     let now = scope.now(now).await?;
     let deliveries = deliveries_of(scope, busy).await?;
     let again = candidates(scope, (AT_ONCE + 1, now), now, count, busy, &deliveries).await?;
     let fresh = candidates(scope, (i64::MIN, AT_ONCE), now, count, busy, &deliveries).await?;
-    let again_share = count.div_ceil(2).max(count.saturating_sub(fresh.len())).min(again.len());
-    let mut chosen: Vec<i64> = again.into_iter().take(again_share).collect();
-    chosen.extend(fresh.into_iter().take(count.saturating_sub(chosen.len())));
+    let chosen = mixed(again, fresh, count);
     if chosen.is_empty() {
         return Ok(Vec::new());
     }

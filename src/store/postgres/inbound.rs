@@ -1,25 +1,16 @@
-//! What comes in: stored once, within the bounds of its delivery, and booked on the delivery.
-//!
-//! # What a bounce is booked on
-//!
-//! Only on a delivery that a remote host has taken, or may have taken: `delivered`, `held`, `in_flight`, and one that
-//! is queued or leased (or has failed) after an attempt whose end is not known. For every other one a bounce says
-//! nothing that the conversation did not say better; the event is stored and told, the delivery stays as it is.
-//! It must also be more than a claim: the report came to the sealed path, or carries a valid mark.
-//!
-//! A booked bounce proves that the message was taken, so a delivery that is `held`, or is queued or leased after an
-//! unknown end, becomes `delivered` (and returned): it is not sent again. One that is in flight keeps its state for
-//! the settlement that is on its way. The first bounce is kept, and replaced only by a more severe one.
+//! What comes in: stored once, within the bounds of its delivery, and booked on the delivery. What a bounce is booked
+//! on is a rule of its own, [`transition`](crate::store::transition).
 
 use std::collections::BTreeMap;
 
 use super::columns::{FIRST_ENDED, delivery_key, from_json, json, size, state, state_code};
 use super::scope::Scope;
 use super::{events, outbound};
-use crate::event::{EventKind, EventRecord, Origin, Trust};
-use crate::id::{DeliveryId, EventId};
+use crate::event::{EventKind, EventRecord, Origin};
+use crate::id::DeliveryId;
+use crate::store::transition::{after_bounce, flood_alert, is_believed, is_graver};
 use crate::store::{Inbound, InboundBounds, Recorded, State, StoreError};
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::Verdict;
 
 /// Stores each event that is new and within the bounds.
 pub(super) async fn record(scope: &Scope<'_>, inbound: &Inbound) -> Result<Vec<Recorded>, StoreError> {
@@ -94,19 +85,7 @@ async fn refuse(
         )
         .await?;
     scope.db.execute(&count, &[&delivery_key(delivery), &scope.times.to_stored(event.at)]).await?;
-    let id = EventId::derive(&[b"flood", &delivery.as_u64().to_be_bytes()]);
-    let alert = EventRecord {
-        delivery: Some(delivery),
-        message: event.message,
-        recipient: event.recipient.clone(),
-        tag: event.tag,
-        mailing: event.mailing.clone(),
-        text: Some(format!(
-            "more than {} pieces of mail came back to one return path; from here on they are counted, not stored",
-            bounds.events
-        )),
-        ..EventRecord::bare(id, EventKind::Alert, event.at, Origin::Local)
-    };
+    let alert = flood_alert(delivery, event, bounds);
     Ok(Recorded::Flood { first: events::insert_locked(scope, &[&alert]).await? })
 }
 
@@ -119,7 +98,7 @@ struct Booked {
 }
 
 async fn book(scope: &Scope<'_>, delivery: DeliveryId, event: &EventRecord) -> Result<(), StoreError> {
-    if event.trust.is_none_or(|trust| trust == Trust::Claimed) {
+    if !is_believed(event) {
         return Ok(());
     }
     let key = delivery_key(delivery);
@@ -145,19 +124,13 @@ async fn bounce(scope: &Scope<'_>, key: i64, verdict: &Verdict) -> Result<(), St
     let Some(row) = scope.db.query_opt(&query, &[&key]).await? else { return Ok(()) };
     let known: Option<&str> = row.try_get(3)?;
     let delivery = Booked {
-        state: state(row.try_get(0)?)?,
+        state: state(row.try_get::<_, i16>(0)?.into())?,
         message: row.try_get(1)?,
         may_be_accepted: row.try_get(2)?,
         bounced: known.map(|known| from_json("a delivery's bounce", known)).transpose()?,
     };
-    let next = match delivery.state {
-        State::Delivered | State::InFlight => delivery.state,
-        State::Held => State::Delivered,
-        State::Queued | State::Leased if delivery.may_be_accepted => State::Delivered,
-        State::Failed if delivery.may_be_accepted => State::Failed,
-        State::Queued | State::Leased | State::Failed | State::Suppressed | State::Cancelled => return Ok(()),
-    };
-    if delivery.bounced.is_some_and(|known| severity(&known) >= severity(verdict)) {
+    let Some(next) = after_bounce(delivery.state, delivery.may_be_accepted) else { return Ok(()) };
+    if delivery.bounced.is_some_and(|known| !is_graver(verdict, &known)) {
         return Ok(());
     }
     // The reason of a failure in our own conversation stays.
@@ -177,13 +150,4 @@ async fn bounce(scope: &Scope<'_>, key: i64, verdict: &Verdict) -> Result<(), St
         outbound::close(scope, &BTreeMap::from([(delivery.message, 1)])).await?;
     }
     Ok(())
-}
-
-/// A dead address weighs more than a message that was lost, and that more than one that may still come through.
-fn severity(verdict: &Verdict) -> u8 {
-    match verdict.outcome {
-        _ if verdict.is_hard() => 2,
-        Outcome::Failed => 1,
-        _ => 0,
-    }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 
-use super::columns::{address, delivery_id, delivery_key, message_id, optional_json, state, stream, tag};
-use super::fault::damaged;
+use super::columns::{address, damaged, delivery_id, delivery_key, message_id, optional_json, state, stream, tag};
 use super::scope::Scope;
 use crate::id::DeliveryId;
 use crate::store::{BodyId, Count, CountBy, Found, StoreError};
@@ -37,7 +36,7 @@ fn found(scope: &Scope<'_>, row: &Row) -> Result<Found, StoreError> {
         mailing: row.try_get(5)?,
         metadata: row.try_get(6)?,
         stream: stream(row.try_get(7)?)?,
-        state: state(row.try_get(8)?)?,
+        state: state(row.try_get::<_, i16>(8)?.into())?,
         queued_at: scope.times.at(row.try_get(9)?),
         attempts: u32::try_from(row.try_get::<_, i32>(10)?).map_err(|error| damaged("a count of attempts", error))?,
         last: optional_json(row, 11, "a delivery's last attempt")?,

@@ -50,8 +50,9 @@ use self::process::Member;
 use self::purge::Stage;
 use self::scope::{Scope, Times};
 use super::{
-    Acknowledgement, Beat, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Inbound, NewMessage, News,
-    PathForm, PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError, StoredKey,
+    Acknowledgement, Beat, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Hashed, Inbound, NewMessage,
+    News, PathForm, PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError,
+    StoredKey,
 };
 use crate::id::DeliveryId;
 use crate::net::clock::Clock;
@@ -201,7 +202,7 @@ impl Store for PostgresStore {
         now: Timestamp,
         lease: Option<Timestamp>,
     ) -> Result<Vec<Enqueued>, StoreError> {
-        let messages = enqueue::hashed(messages);
+        let messages = Hashed::all(messages);
         transaction!(self, scope => enqueue::enqueue(scope, &messages, now, lease))
     }
 

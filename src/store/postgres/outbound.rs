@@ -21,9 +21,10 @@ use super::enqueue::{drop_bodies, high_water};
 use super::events;
 use super::scope::Scope;
 use crate::id::DeliveryId;
-use crate::store::{Recovered, Settled, Settlement, State, StoreError};
+use crate::store::transition::Transition;
+use crate::store::{Recovered, Settled, Settlement, StoreError};
 use crate::time::Timestamp;
-use crate::verdict::{Outcome, Reason};
+use crate::verdict::Reason;
 
 /// Moves leased deliveries into the in-flight set; answers those that are in it now. One that another host left
 /// untouched after it had begun is in it already.
@@ -129,27 +130,10 @@ impl Changes {
         settlement: &Settlement,
         standing: &Standing,
     ) -> Result<i16, StoreError> {
-        let verdict = settlement.last.as_ref().map(|last| &last.verdict);
-        let is_uncertain =
-            settlement.state == Settled::Held || verdict.is_some_and(|verdict| verdict.outcome == Outcome::Uncertain);
-        let (state, due) = match settlement.state {
-            // The bounce overtook this settlement. It is the proof that a remote host had taken the message.
-            Settled::Queued(_) | Settled::Held if is_uncertain && standing.is_bounced => (State::Delivered, None),
-            Settled::Queued(due) => (State::Queued, Some(scope.times.to_stored(due))),
-            Settled::Held => (State::Held, None),
-            Settled::Delivered => (State::Delivered, None),
-            Settled::Failed => (State::Failed, None),
-            Settled::Suppressed => (State::Suppressed, None),
-            Settled::Cancelled => (State::Cancelled, None),
-        };
-        let reason = match state {
-            State::Failed | State::Cancelled => verdict.map(|verdict| verdict.reason),
-            State::Suppressed => Some(verdict.map_or(Reason::Suppressed, |verdict| verdict.reason)),
-            _ => None,
-        };
+        let Transition { state, due, is_uncertain, reason } = Transition::of(settlement, standing.is_bounced);
         self.ids.push(id);
         self.states.push(state_code(state));
-        self.dues.push(due);
+        self.dues.push(due.map(|due| scope.times.to_stored(due)));
         self.uncertain.push(is_uncertain);
         self.attempts.push(settlement.attempted.into());
         self.delays.push(settlement.delay_told.into());

@@ -1,9 +1,9 @@
 //! Messages that other programs put into the outbox, within transactions of their own, become queued ones.
 
-use super::enqueue::{enqueue, hashed};
+use super::enqueue::enqueue;
 use super::scope::Scope;
 use crate::store::outbox::decode;
-use crate::store::{Enqueued, NewMessage, StoreError};
+use crate::store::{Enqueued, Hashed, NewMessage, StoreError};
 use crate::time::Timestamp;
 
 /// Rows taken in one transaction.
@@ -60,7 +60,7 @@ async fn attempt(
     now: Timestamp,
 ) -> Result<Result<Vec<Enqueued>, StoreError>, StoreError> {
     scope.db.batch_execute("SAVEPOINT outbox").await?;
-    match enqueue(scope, &hashed(messages), now, None).await {
+    match enqueue(scope, &Hashed::all(messages), now, None).await {
         Ok(answers) => {
             scope.db.batch_execute("RELEASE SAVEPOINT outbox").await?;
             Ok(Ok(answers))

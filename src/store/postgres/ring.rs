@@ -1,6 +1,6 @@
 //! The ring's keys, and the forms of return paths that were used.
 
-use super::fault::damaged;
+use super::columns::damaged;
 use super::news::notify;
 use super::scope::Scope;
 use crate::store::{News, PathForm, StoreError, StoredKey};

@@ -11,9 +11,8 @@ use std::sync::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{
-    address, delivery_id, delivery_key, limit, message_id, optional_json, size, state_code, stream, tag, time,
+    address, damaged, delivery_id, delivery_key, limit, message_id, optional_json, size, state_code, stream, tag, time,
 };
-use super::fault::damaged;
 use super::writer::guard;
 use crate::id::DeliveryId;
 use crate::store::{BodyId, ClaimRequest, Claimed, State, StoreError};
@@ -96,7 +95,7 @@ fn claimed(row: &Row<'_>) -> Result<Claimed, StoreError> {
         body_size: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
         smtputf8: row.get(8)?,
         eight_bit: row.get(9)?,
-        tag: tag(row.get(10)?)?,
+        tag: tag(row.get::<_, Option<Vec<u8>>>(10)?.as_deref())?,
         mailing: row.get(11)?,
         metadata: row.get(12)?,
         stream: stream(&row.get::<_, String>(13)?)?,

@@ -1,34 +1,10 @@
 //! Queueing messages: the body once, a row per message, a small row per recipient.
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{address, delivery_id, delivery_key, message_id, message_key, size, state_code, stream_name};
-use crate::store::{BodyId, Enqueued, Idempotency, NewMessage, State, StoreError};
+use crate::store::{BodyId, Enqueued, Hashed, Idempotency, StoreError};
 use crate::time::Timestamp;
-
-/// A message and the hash of its body, made before the writer's turn: the writer is the one thread all wait for.
-pub(super) struct Hashed {
-    message: NewMessage,
-    body: BodyId,
-}
-
-/// Hashes the bodies; messages in a row that share one body share its hash.
-pub(super) fn hashed(messages: Vec<NewMessage>) -> Vec<Hashed> {
-    let mut last: Option<(Arc<[u8]>, BodyId)> = None;
-    messages
-        .into_iter()
-        .map(|message| {
-            let body = match &last {
-                Some((content, body)) if Arc::ptr_eq(content, &message.body) => *body,
-                _ => BodyId::of(&message.body),
-            };
-            last = Some((message.body.clone(), body));
-            Hashed { message, body }
-        })
-        .collect()
-}
 
 /// Queues each message whose key is not known yet, and raises the high-water mark over every id that was stored.
 pub(super) fn enqueue(
@@ -90,8 +66,7 @@ fn repeated(db: &Connection, idempotency: &Idempotency) -> Result<Option<Enqueue
 
 fn insert(db: &Connection, hashed: &Hashed, now: Timestamp, lease: Option<Timestamp>) -> Result<(), StoreError> {
     let Hashed { message, body } = hashed;
-    // What is open here: nothing of a message that another program sends. Nothing would ever delete its body.
-    let open = if message.sent_elsewhere { 0 } else { message.deliveries.len() };
+    let open = hashed.open();
     let body = if open == 0 { None } else { Some(body_row(db, *body, &message.body)?) };
     let id = message_key(message.id);
     let queued_at = now.as_millis();
@@ -117,11 +92,7 @@ fn insert(db: &Connection, hashed: &Hashed, now: Timestamp, lease: Option<Timest
         message.idempotency.as_ref().map(|idempotency| &idempotency.key),
         message.idempotency.as_ref().map(|idempotency| &idempotency.fingerprint[..]),
     ])?;
-    let (state, due) = match lease {
-        _ if message.sent_elsewhere => (State::Delivered, now),
-        Some(until) if message.not_before <= now => (State::Leased, until),
-        _ => (State::Queued, now.max(message.not_before)),
-    };
+    let (state, due) = hashed.first_state(now, lease);
     let mut insert = db.prepare_cached(
         "INSERT INTO delivery (id, message, queued_at, state, due, recipient, domain, destination, return_path, prefix)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

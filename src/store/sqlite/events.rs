@@ -8,9 +8,9 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::{delivery_key, event_id, from_json, json, limit, shared_bytes};
-use super::fault::damaged;
+use super::columns::{damaged, delivery_key, event_id, from_json, json, limit, shared_bytes};
 use crate::event::EventRecord;
+use crate::store::transition::mixed;
 use crate::store::{Acknowledgement, Answer, PendingEvent, ReplayRequest, StoreError};
 use crate::time::Timestamp;
 
@@ -72,13 +72,10 @@ pub(super) fn claim(
     busy: &[i64],
     now: Timestamp,
 ) -> Result<Vec<PendingEvent>, StoreError> {
-    // Those that failed before get half of the room, so that neither a stream of new events starves them nor they it.
     let busy = Busy::of(db, busy)?;
     let again = candidates(db, "due > 0 AND due <= ?1", now, count, &busy)?;
     let fresh = candidates(db, "due <= 0 AND due <= ?1", now, count, &busy)?;
-    let again_share = count.div_ceil(2).max(count.saturating_sub(fresh.len())).min(again.len());
-    let mut chosen: Vec<i64> = again.into_iter().take(again_share).collect();
-    chosen.extend(fresh.into_iter().take(count - chosen.len()));
+    let mut chosen = mixed(again, fresh, count);
     chosen.sort_unstable();
 
     let mut query = db.prepare_cached(&format!("{SELECT} WHERE e.sequence = ?1"))?;

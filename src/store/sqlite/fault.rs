@@ -24,11 +24,6 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// A stored value that cannot be read: the database was changed by another program, or is damaged.
-pub(super) fn damaged(what: &str, why: impl std::fmt::Display) -> StoreError {
-    StoreError::Failed(format!("{what} in the database cannot be read: {why}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

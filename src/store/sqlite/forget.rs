@@ -232,7 +232,7 @@ pub(super) fn is_forgotten(db: &Connection, delivery: i64) -> Result<bool, Store
 }
 
 fn delivery(db: &Connection, id: i64, now: Timestamp) -> Result<usize, StoreError> {
-    let found: Option<(i64, i64)> = db
+    let found: Option<(i64, i16)> = db
         .prepare_cached("SELECT message, state FROM delivery WHERE id = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;

@@ -1,25 +1,16 @@
-//! What comes in: stored once, within the bounds of its delivery, and booked on the delivery.
-//!
-//! # What a bounce is booked on
-//!
-//! Only on a delivery that a remote host has taken, or may have taken: `delivered`, `held`, `in_flight`, and one that
-//! is queued or leased (or has failed) after an attempt whose end is not known. For every other one a bounce says
-//! nothing that the conversation did not say better; the event is stored and told, the delivery stays as it is.
-//! It must also be more than a claim: the report came to the sealed path, or carries a valid mark.
-//!
-//! A booked bounce proves that the message was taken, so a delivery that is `held`, or is queued or leased after an
-//! unknown end, becomes `delivered` (and returned): it is not sent again. One that is in flight keeps its state for
-//! the settlement that is on its way. The first bounce is kept, and replaced only by a more severe one.
+//! What comes in: stored once, within the bounds of its delivery, and booked on the delivery. What a bounce is booked
+//! on is a rule of its own, [`transition`](crate::store::transition).
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{FIRST_ENDED, delivery_key, from_json, json, size, state, state_code};
 use super::forget::is_forgotten;
 use super::{events, outbound};
-use crate::event::{EventKind, EventRecord, Origin, Trust};
-use crate::id::{DeliveryId, EventId};
+use crate::event::{EventKind, EventRecord, Origin};
+use crate::id::DeliveryId;
+use crate::store::transition::{after_bounce, flood_alert, is_believed, is_graver};
 use crate::store::{Inbound, InboundBounds, Recorded, State, StoreError};
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::Verdict;
 
 /// Stores each event that is new and within the bounds.
 pub(super) fn record(db: &Connection, inbound: &Inbound) -> Result<Vec<Recorded>, StoreError> {
@@ -85,19 +76,7 @@ fn refuse(
          ON CONFLICT (delivery) DO UPDATE SET refused = refused + 1",
     )?
     .execute(params![delivery_key(delivery), event.at.as_millis()])?;
-    let id = EventId::derive(&[b"flood", &delivery.as_u64().to_be_bytes()]);
-    let alert = EventRecord {
-        delivery: Some(delivery),
-        message: event.message,
-        recipient: event.recipient.clone(),
-        tag: event.tag,
-        mailing: event.mailing.clone(),
-        text: Some(format!(
-            "more than {} pieces of mail came back to one return path; from here on they are counted, not stored",
-            bounds.events
-        )),
-        ..EventRecord::bare(id, EventKind::Alert, event.at, Origin::Local)
-    };
+    let alert = flood_alert(delivery, event, bounds);
     Ok(Recorded::Flood { first: events::insert(db, &alert)? })
 }
 
@@ -110,7 +89,7 @@ struct Booked {
 }
 
 fn book(db: &Connection, delivery: DeliveryId, event: &EventRecord) -> Result<(), StoreError> {
-    if event.trust.is_none_or(|trust| trust == Trust::Claimed) {
+    if !is_believed(event) {
         return Ok(());
     }
     let key = delivery_key(delivery);
@@ -131,16 +110,10 @@ fn bounce(db: &Connection, key: i64, verdict: &Verdict) -> Result<(), StoreError
         .optional()?;
     let Some((code, message, may_be_accepted, bounced)) = found else { return Ok(()) };
     let delivery = Booked { state: state(code)?, message, may_be_accepted, bounced };
-    let next = match delivery.state {
-        State::Delivered | State::InFlight => delivery.state,
-        State::Held => State::Delivered,
-        State::Queued | State::Leased if delivery.may_be_accepted => State::Delivered,
-        State::Failed if delivery.may_be_accepted => State::Failed,
-        State::Queued | State::Leased | State::Failed | State::Suppressed | State::Cancelled => return Ok(()),
-    };
+    let Some(next) = after_bounce(delivery.state, delivery.may_be_accepted) else { return Ok(()) };
     let known: Option<Verdict> =
         delivery.bounced.as_deref().map(|known| from_json("a delivery's bounce", known)).transpose()?;
-    if known.is_some_and(|known| severity(&known) >= severity(verdict)) {
+    if known.is_some_and(|known| !is_graver(verdict, &known)) {
         return Ok(());
     }
     // The reason of a failure in our own conversation stays.
@@ -153,13 +126,4 @@ fn bounce(db: &Connection, key: i64, verdict: &Verdict) -> Result<(), StoreError
     .execute(params![key, json(verdict)?, reason, state_code(next), next == State::Delivered])?;
     let has_ended = state_code(delivery.state) < FIRST_ENDED && state_code(next) >= FIRST_ENDED;
     if has_ended { outbound::close_one(db, delivery.message) } else { Ok(()) }
-}
-
-/// A dead address weighs more than a message that was lost, and that more than one that may still come through.
-fn severity(verdict: &Verdict) -> u8 {
-    match verdict.outcome {
-        _ if verdict.is_hard() => 2,
-        Outcome::Failed => 1,
-        _ => 0,
-    }
 }

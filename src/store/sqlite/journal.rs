@@ -30,7 +30,7 @@ fn found(row: &Row<'_>) -> Result<Found, StoreError> {
         message: message_id(row.get(1)?),
         recipient: address(row, 2)?,
         return_path: address(row, 3)?,
-        tag: tag(row.get(4)?)?,
+        tag: tag(row.get::<_, Option<Vec<u8>>>(4)?.as_deref())?,
         mailing: row.get(5)?,
         metadata: row.get(6)?,
         stream: stream(&row.get::<_, String>(7)?)?,

@@ -48,8 +48,8 @@ use self::reader::Readers;
 use self::reserve::{Keeper, Reserve};
 use self::writer::{Abandoned, Place, Writer, guard, short_of_room};
 use super::{
-    Acknowledgement, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Inbound, NewMessage, PathForm,
-    PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError, StoredKey,
+    Acknowledgement, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Hashed, Inbound, NewMessage,
+    PathForm, PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError, StoredKey,
 };
 use crate::address::Address;
 use crate::id::DeliveryId;
@@ -127,7 +127,7 @@ impl Store for SqliteStore {
         if self.reserve.is_short() {
             return Err(short_of_room());
         }
-        let messages = enqueue::hashed(messages);
+        let messages = Hashed::all(messages);
         // A caller that gave up while it waited for its turn was told that nothing is queued.
         self.writer.call_new(Abandoned::Skip, move |db| enqueue::enqueue(db, &messages, now, lease)).await
     }

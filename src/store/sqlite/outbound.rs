@@ -12,9 +12,10 @@ use super::columns::{FIRST_ENDED, delivery_key, json, state_code};
 use super::forget::is_forgotten;
 use super::{enqueue, events};
 use crate::id::DeliveryId;
-use crate::store::{Claimed, Recovered, Settled, Settlement, State, StoreError};
+use crate::store::transition::Transition;
+use crate::store::{Claimed, Recovered, Settlement, StoreError};
 use crate::time::Timestamp;
-use crate::verdict::{Outcome, Reason};
+use crate::verdict::Reason;
 
 /// Moves leased deliveries into the in-flight set; answers those that are in it now. One that another host left
 /// untouched after it had begun is in it already.
@@ -37,7 +38,7 @@ pub(super) fn settle(db: &Connection, settlements: &[Settlement]) -> Result<(), 
 
 /// What a settlement needs to know of its delivery.
 struct Standing {
-    state: i64,
+    state: i16,
     message: i64,
     is_bounced: bool,
 }
@@ -62,24 +63,8 @@ fn settle_one(db: &Connection, settlement: &Settlement) -> Result<(), StoreError
 }
 
 fn update(db: &Connection, id: i64, settlement: &Settlement, standing: &Standing) -> Result<(), StoreError> {
-    let verdict = settlement.last.as_ref().map(|last| &last.verdict);
-    let is_uncertain =
-        settlement.state == Settled::Held || verdict.is_some_and(|verdict| verdict.outcome == Outcome::Uncertain);
-    let (state, due) = match settlement.state {
-        // The bounce overtook this settlement. It is the proof that a remote host had taken the message.
-        Settled::Queued(_) | Settled::Held if is_uncertain && standing.is_bounced => (State::Delivered, None),
-        Settled::Queued(due) => (State::Queued, Some(due)),
-        Settled::Held => (State::Held, None),
-        Settled::Delivered => (State::Delivered, None),
-        Settled::Failed => (State::Failed, None),
-        Settled::Suppressed => (State::Suppressed, None),
-        Settled::Cancelled => (State::Cancelled, None),
-    };
-    let reason = match state {
-        State::Failed | State::Cancelled => verdict.map(|verdict| verdict.reason),
-        State::Suppressed => Some(verdict.map_or(Reason::Suppressed, |verdict| verdict.reason)),
-        _ => None,
-    };
+    let Transition { state, due, is_uncertain, reason } = Transition::of(settlement, standing.is_bounced);
+    let has_ended = state_code(state) >= FIRST_ENDED;
     db.prepare_cached(
         "UPDATE delivery SET state = ?2, due = coalesce(?3, due), in_doubt = 0, was_uncertain = was_uncertain OR ?4,
              attempts = attempts + ?5, delays_told = delays_told + ?6, last = coalesce(?7, last),
@@ -95,9 +80,9 @@ fn update(db: &Connection, id: i64, settlement: &Settlement, standing: &Standing
         settlement.delay_told,
         settlement.last.as_ref().map(json).transpose()?,
         reason.map(Reason::name),
-        state_code(state) >= FIRST_ENDED,
+        has_ended,
     ])?;
-    if state_code(state) >= FIRST_ENDED { close_one(db, standing.message) } else { Ok(()) }
+    if has_ended { close_one(db, standing.message) } else { Ok(()) }
 }
 
 /// Counts one open delivery of the message less; with the last one the body goes, unless another message has it.

@@ -2,8 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::columns::time;
-use super::fault::damaged;
+use super::columns::{damaged, time};
 use crate::store::{PathForm, StoreError, StoredKey};
 
 /// The ring's keys, by id.
