@@ -560,7 +560,7 @@ pub(crate) trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Queues what other programs have put into the outbox; answers how many messages.
+    /// Queues a batch of what other programs have put into the outbox; answers how many messages, 0 at its end.
     async fn take_outbox(&self, now: Timestamp) -> Result<u64, StoreError> {
         let _ = now;
         Ok(0)

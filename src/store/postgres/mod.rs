@@ -347,13 +347,7 @@ impl Store for PostgresStore {
     }
 
     async fn take_outbox(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let mut total = 0;
-        loop {
-            match transaction!(self, scope => outbox::take(scope, now))? {
-                0 => return Ok(total),
-                taken => total += taken,
-            }
-        }
+        transaction!(self, scope => outbox::take(scope, now))
     }
 
     async fn close(&self) -> Result<(), StoreError> {
