@@ -103,8 +103,7 @@ impl Instance {
         // Those that find room go straight to their connections; they are leased by the commit that accepts them.
         let mut direct = true;
         for one in &mut prepared {
-            one.reserved =
-                direct && one.new.not_before <= now && !self.is_better_shared(&one.new) && self.reserve(&one.new);
+            one.reserved = direct && one.new.not_before <= now && self.reserve(&one.new);
             direct &= one.reserved;
         }
         // One call has one lease: split where room ran out.
@@ -259,15 +258,13 @@ impl Instance {
         }
     }
 
-    /// Whether other processes should have this message, for so much waits here already.
-    fn is_better_shared(&self, new: &NewMessage) -> bool {
-        let ready = lock(&self.ready);
-        new.deliveries.iter().any(|delivery| ready.leaves_to_others(&delivery.destination))
-    }
-
-    /// Reserves room for all deliveries of a message, or for none.
+    /// Reserves room for all deliveries of a message, or for none. So much may wait here already that other processes
+    /// should have it.
     fn reserve(&self, new: &NewMessage) -> bool {
         let mut ready = lock(&self.ready);
+        if new.deliveries.iter().any(|delivery| ready.leaves_to_others(&delivery.destination)) {
+            return false;
+        }
         for (index, delivery) in new.deliveries.iter().enumerate() {
             if !ready.reserve(&delivery.destination, new.body.len()) {
                 for delivery in &new.deliveries[..index] {
