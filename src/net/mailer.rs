@@ -514,8 +514,7 @@ async fn open_store(location: &StoreLocation, config: &Config) -> Result<Arc<dyn
                 url: postgres.url.clone(),
                 lease: postgres.lease,
                 wait: config.submit_timeout,
-                #[cfg(test)]
-                given_time: false,
+                now_from_database: true,
             };
             Ok(Arc::new(PostgresStore::open(&postgres).await?))
         }

@@ -72,9 +72,8 @@ pub(crate) struct PostgresConfig {
     pub(crate) lease: Duration,
     /// How long a call is tried while the database is away.
     pub(crate) wait: Duration,
-    /// The caller's times are the truth, and not the database's clock.
-    #[cfg(test)]
-    pub(crate) given_time: bool,
+    /// Whether the database says what time it is, not the caller.
+    pub(crate) now_from_database: bool,
 }
 
 /// A store in a PostgreSQL database, shared with other processes.
@@ -141,12 +140,9 @@ impl PostgresStore {
                 made => break made?,
             }
         }
-        #[cfg(test)]
-        let now_from_database = !config.given_time;
-        #[cfg(not(test))]
-        let now_from_database = true;
         let nobody = Member { id: 0, node: 0 };
-        let standing = Standing { member: nobody, times: Times { ahead: 0, now_from_database }, turn: String::new() };
+        let times = Times { ahead: 0, now_from_database: config.now_from_database };
+        let standing = Standing { member: nobody, times, turn: String::new() };
         let store = PostgresStore {
             pool,
             listener: Listener::start(address.config, tls),

@@ -30,7 +30,7 @@ impl Databases {
 }
 
 fn config(url: String) -> PostgresConfig {
-    PostgresConfig { url, lease: Duration::from_secs(600), wait: Duration::from_secs(20), given_time: true }
+    PostgresConfig { url, lease: Duration::from_secs(600), wait: Duration::from_secs(20), now_from_database: false }
 }
 
 #[async_trait]
