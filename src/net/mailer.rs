@@ -1,36 +1,24 @@
 //! The mailer: what the application holds.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::config::{Checked, Config, LONGEST_TIME, MailerBuilder, StoreLocation};
-use super::dns::HickoryResolver;
-use super::fleet::{Fleet, RECOVERY_LEASE, keep_in_touch, listen_for_news};
+use super::config::{LONGEST_TIME, MailerBuilder};
 use super::instance::{Instance, lock};
 use super::intake::Reception;
 use super::listener::{Listener, ListenerBuilder};
-use super::pump::{cleaner, keeper, pump};
-use super::settle::settler;
 use super::submit::Receipt;
-use super::tls::{Connectors, certificates};
 use crate::envelope::Envelope;
 use crate::error::{Error, Kind};
-use crate::event::{Dispatcher, Events};
-use crate::id::{DeliveryId, IdSource};
+use crate::event::Events;
+use crate::id::DeliveryId;
 use crate::message::Message;
 use crate::report::Reports;
-use crate::return_path::{Forms, Keyring, ReturnDomains};
-use crate::schedule::{Ready, Steady};
-#[cfg(feature = "postgres")]
-use crate::store::postgres::{PostgresConfig, PostgresStore};
-use crate::store::{Store, StoreError};
+use crate::return_path::{Forms, Keyring};
 use crate::time::Timestamp;
 use crate::verdict::Outcome;
 
@@ -60,117 +48,15 @@ impl Drop for Tasks {
     }
 }
 
-/// What can be wrong and is found out before a store is made.
-pub(super) struct Ground {
-    domains: ReturnDomains,
-    roots: Option<Vec<CertificateDer<'static>>>,
-    resolver: HickoryResolver,
-}
-
-impl Ground {
-    pub(super) fn lay(checked: &Checked) -> Result<Ground, Error> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(Error::new(Kind::Config, "start: there is no tokio runtime here; call it within one"));
-        }
-        let domains =
-            ReturnDomains::new(&checked.domain, &checked.further_domains, &checked.layout).map_err(|wrong| {
-                Error::new(Kind::Config, wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-            })?;
-        let roots = match &checked.tls_roots {
-            Some(path) => {
-                Some(certificates(path).map_err(|why| Error::new(Kind::Config, format!("tls_roots: {why}")))?)
-            }
-            None => None,
-        };
-        let resolver = HickoryResolver::new(checked.config.dns)
-            .map_err(|why| Error::new(Kind::Config, format!("dns: the resolver cannot be set up: {why}")))?;
-        Ok(Ground { domains, roots, resolver })
-    }
-}
-
 impl Mailer {
     /// Begins the settings of a mailer whose return paths are at `domain`: the domain whose MX leads to its listener.
     pub fn builder(domain: impl Into<String>) -> MailerBuilder {
         MailerBuilder::new(domain.into())
     }
 
-    pub(crate) async fn start(checked: Checked) -> Result<Mailer, Error> {
-        let ground = Ground::lay(&checked)?;
-        let store = open_store(&checked.store, &checked.config).await?;
-        Mailer::start_on(store, ground, checked).await
-    }
-
-    /// Starts on a store that is open.
-    pub(super) async fn start_on(store: Arc<dyn Store>, ground: Ground, checked: Checked) -> Result<Mailer, Error> {
-        let Ground { domains, roots, resolver } = ground;
-        let config = checked.config;
-        let clock = config.clock.clone();
-        let now = clock.now();
-        let ring_in_store = checked.keyring.is_none();
-        let keyring = open_keyring(&*store, checked.keyring, now).await?;
-        let recovered = store.recover(now, now + RECOVERY_LEASE).await?;
-        let (settlements, waiting) = mpsc::channel(SETTLEMENTS);
-        let instance = Arc::new(Instance {
-            fleet: Fleet::new(store.beat_every().is_some()),
-            store: store.clone(),
-            clock: clock.clone(),
-            keyring: RwLock::new(keyring),
-            ring_turn: tokio::sync::Mutex::default(),
-            ring_in_store,
-            domains,
-            forms: RwLock::new(Forms::default()),
-            ids: Mutex::new(IdSource::new(store.node(), recovered.high_water)),
-            resolver: Arc::new(resolver),
-            connectors: Connectors::new(roots.as_deref()),
-            since: Mutex::new(Steady::new(now, clock.instant())),
-            ready: Mutex::new(Ready::new(config.ready)),
-            held: Mutex::new(HashSet::new()),
-            turn: tokio::sync::Mutex::default(),
-            broken_tls: Mutex::default(),
-            own_sockets: Mutex::default(),
-            work: Notify::new(),
-            due: AtomicI64::new(now.as_millis()),
-            events: Arc::new(Notify::new()),
-            settled: watch::Sender::new(0),
-            settlements,
-            pending: AtomicUsize::new(0),
-            submissions: Arc::new(Semaphore::new(SUBMISSIONS)),
-            stop: watch::Sender::new(false),
-            config,
-        });
-        instance.refresh_forms(now).await?;
-        tracing::info!(leases = recovered.leased, in_flight = recovered.in_flight.len(), "the store is open");
-        // Exactly what was in flight when the process died may have been accepted: told before anything is sent.
-        let uncertain = instance.uncertain(&recovered, now);
-        if !uncertain.is_empty() {
-            store.settle(uncertain).await?;
-        }
-        let stop = || instance.stop.subscribe();
-        let dispatcher = Dispatcher {
-            store,
-            handler: checked.handler,
-            clock,
-            config: instance.config.dispatch.clone(),
-            wake: instance.events.clone(),
-        };
-        let tasks = vec![
-            tokio::spawn(settler(instance.clone(), waiting)),
-            // Signs of life are given until the last conversation has ended.
-            tokio::spawn({
-                let instance = instance.clone();
-                async move {
-                    tokio::select! {
-                        () = pump(instance.clone()) => {}
-                        () = keep_in_touch(instance) => {}
-                    }
-                }
-            }),
-            tokio::spawn(keeper(instance.clone(), stop())),
-            tokio::spawn(listen_for_news(instance.clone(), stop())),
-            tokio::spawn(cleaner(instance.clone(), stop())),
-            tokio::spawn(dispatcher.run(stop())),
-        ];
-        Ok(Mailer { inner: Arc::new(Inner { instance, tasks: Mutex::new(Tasks(tasks)) }) })
+    /// A mailer that runs. The first of its tasks is the settler.
+    pub(super) fn of(instance: Arc<Instance>, tasks: Vec<JoinHandle<()>>) -> Mailer {
+        Mailer { inner: Arc::new(Inner { instance, tasks: Mutex::new(Tasks(tasks)) }) }
     }
 
     pub(super) fn instance(&self) -> &Arc<Instance> {
@@ -497,57 +383,6 @@ impl Instance {
     }
 }
 
-#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), expect(unused_variables, reason = "there is no store"))]
-async fn open_store(location: &StoreLocation, config: &Config) -> Result<Arc<dyn Store>, Error> {
-    match location {
-        #[cfg(feature = "sqlite")]
-        StoreLocation::Sqlite(path) => {
-            Ok(Arc::new(crate::store::sqlite::SqliteStore::open(path, config.disk_reserve).await?))
-        }
-        #[cfg(feature = "sqlite")]
-        StoreLocation::Memory => Ok(Arc::new(crate::store::sqlite::SqliteStore::memory().await?)),
-        #[cfg(not(feature = "sqlite"))]
-        StoreLocation::Sqlite(_) | StoreLocation::Memory => Err(not_compiled_in(location, "sqlite")),
-        #[cfg(feature = "postgres")]
-        StoreLocation::Postgres(postgres) => {
-            let postgres = PostgresConfig {
-                url: postgres.url.clone(),
-                lease: postgres.lease,
-                wait: config.submit_timeout,
-                now_from_database: true,
-            };
-            Ok(Arc::new(PostgresStore::open(&postgres).await?))
-        }
-        #[cfg(not(feature = "postgres"))]
-        StoreLocation::Postgres(_) => Err(not_compiled_in(location, "postgres")),
-    }
-}
-
-#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-fn not_compiled_in(location: &StoreLocation, feature: &str) -> Error {
-    Error::new(Kind::Config, format!("store: {location:?} needs the feature `{feature}`, which is not compiled in"))
-}
-
-/// The ring that was given, checked against what the store knows; else the one in the store, made at the first start.
-async fn open_keyring(store: &dyn Store, given: Option<Keyring>, now: Timestamp) -> Result<Keyring, Error> {
-    let known = store.keys().await?;
-    let is_first = given.is_none() && known.is_empty();
-    let (mut keyring, in_store) = match given {
-        Some(keyring) => (keyring, false),
-        None if known.is_empty() => (Keyring::generate(), true),
-        None => (Keyring::from_stored(&known)?, true),
-    };
-    keyring.reconcile(&known)?;
-    match store.save_keys(keyring.to_stored(in_store, now)).await {
-        // Another process has made the ring in the same moment: this one takes it over.
-        Err(StoreError::ForeignKey { .. }) if is_first => Ok(Keyring::from_stored(&store.keys().await?)?),
-        saved => {
-            saved?;
-            Ok(keyring)
-        }
-    }
-}
-
 fn closed() -> Error {
     Error::new(Kind::Closed, "the mailer was shut down")
 }
@@ -556,10 +391,6 @@ fn closed() -> Error {
 const COMMIT_MESSAGES: usize = 1_000;
 /// …or this many bytes.
 const COMMIT_BYTES: usize = 8 << 20;
-/// Outcomes on their way to the store.
-const SETTLEMENTS: usize = 4_096;
-/// Calls of `send` that may wait for the store at one time; further ones wait for those.
-const SUBMISSIONS: usize = 1_024;
 /// Acknowledgements ring no bell; a drain looks this often.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// Other processes ring no bell; what they may have settled is looked at this often.

@@ -17,6 +17,7 @@ mod fleet;
 mod instance;
 mod intake;
 mod listener;
+mod location;
 mod lookup;
 mod mailer;
 mod open;
@@ -25,12 +26,14 @@ mod outbox;
 mod pump;
 mod ring;
 mod settle;
+mod start;
 mod submit;
 pub(crate) mod tls;
 
-pub use config::{MailerBuilder, Postgres, Smarthost, StoreLocation};
+pub use config::{MailerBuilder, Smarthost};
 pub use intake::Reception;
 pub use listener::{Listener, ListenerBuilder};
+pub use location::{Postgres, StoreLocation};
 pub use lookup::Delivery;
 pub use mailer::Mailer;
 #[cfg(feature = "postgres")]

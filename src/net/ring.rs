@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use super::instance::Instance;
 use crate::error::{Error, Kind};
 use crate::return_path::{KeyState, Keyring};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
 impl Instance {
@@ -129,6 +129,26 @@ impl Instance {
 
     fn use_ring(&self, ring: Keyring) {
         *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+    }
+}
+
+/// The ring that was given, checked against what the store knows; else the one in the store, made at the first start.
+pub(super) async fn open_keyring(store: &dyn Store, given: Option<Keyring>, now: Timestamp) -> Result<Keyring, Error> {
+    let known = store.keys().await?;
+    let is_first = given.is_none() && known.is_empty();
+    let (mut keyring, in_store) = match given {
+        Some(keyring) => (keyring, false),
+        None if known.is_empty() => (Keyring::generate(), true),
+        None => (Keyring::from_stored(&known)?, true),
+    };
+    keyring.reconcile(&known)?;
+    match store.save_keys(keyring.to_stored(in_store, now)).await {
+        // Another process has made the ring in the same moment: this one takes it over.
+        Err(StoreError::ForeignKey { .. }) if is_first => Ok(Keyring::from_stored(&store.keys().await?)?),
+        saved => {
+            saved?;
+            Ok(keyring)
+        }
     }
 }
 

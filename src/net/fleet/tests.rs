@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::id::DeliveryId;
-use crate::net::mailer::Ground;
+use crate::net::start::Ground;
 use crate::return_path::KeyState;
 use crate::store::sqlite::SqliteStore;
 use crate::store::*;
