@@ -119,6 +119,11 @@ impl Daemon {
         self.lines.borrow().clone()
     }
 
+    /// What it printed after its first lines, of which there are so many.
+    pub(crate) fn lines_after(&self, heard: usize) -> Vec<Value> {
+        self.lines.borrow()[heard..].to_vec()
+    }
+
     /// Waits until this holds of what it printed.
     pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&[Value]) -> bool) -> Vec<Value> {
         let mut lines = self.lines.clone();
@@ -189,6 +194,12 @@ pub(crate) async fn eventually_within(patience: Duration, what: &str, mut holds:
         }
     };
     tokio::time::timeout(patience, look).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
+/// Whether the large sizes are to be run.
+#[allow(dead_code, reason = "not every test program that has this module has sizes")]
+pub(crate) fn full() -> bool {
+    std::env::var("RETURNPATH_SCALE").is_ok_and(|scale| scale == "full")
 }
 
 /// The example, which cargo builds beside the tests.

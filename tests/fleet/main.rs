@@ -24,7 +24,3 @@ fn skipped(why: &str) {
     let thread = std::thread::current();
     let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
 }
-
-fn full() -> bool {
-    std::env::var("RETURNPATH_SCALE").is_ok_and(|scale| scale == "full")
-}

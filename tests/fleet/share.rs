@@ -7,8 +7,7 @@ use returnpath::testing::RemoteHost;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, PAST_ITS_LEASE};
-use crate::full;
-use crate::process::{DOMAIN, Daemon, eventually};
+use crate::process::{DOMAIN, Daemon, eventually, full};
 use crate::story::Story;
 
 fn message(number: usize, domains: usize) -> Value {
@@ -22,25 +21,42 @@ fn message(number: usize, domains: usize) -> Value {
     })
 }
 
-fn daemon(url: &str, remote: &RemoteHost, flags: &[&str]) -> Daemon {
+/// So many daemons that all listen; one that is killed leaves its place empty.
+async fn fleet(count: usize, url: &str, remote: &RemoteHost) -> Vec<Option<Daemon>> {
     let relay = remote.address().to_string();
-    let all = ["--domain", DOMAIN, "--ehlo", "mail.example.org", "--quiet", "--store", url, "--relay", &relay];
-    Daemon::start([&all[..], flags].concat())
+    let flags = ["--domain", DOMAIN, "--ehlo", "mail.example.org", "--quiet", "--listen", "127.0.0.1:0"];
+    let store = ["--store", url, "--relay", &relay];
+    let fleet: Vec<Option<Daemon>> = (0..count).map(|_| Some(Daemon::start([&flags[..], &store].concat()))).collect();
+    for daemon in fleet.iter().flatten() {
+        daemon.listener().await;
+    }
+    fleet
 }
 
-/// Feeds messages to the daemons in turn, waits until all are queued and have an end.
-async fn until_complete(story: &mut Story, fleet: &[Option<Daemon>], messages: usize) {
-    let mut last = String::new();
-    eventually("every message has an end", || {
-        for (who, daemon) in fleet.iter().enumerate() {
-            if let Some(daemon) = daemon {
-                story.hear(who, daemon);
-            }
+fn hear(story: &mut Story, fleet: &[Option<Daemon>]) {
+    for (who, daemon) in fleet.iter().enumerate() {
+        if let Some(daemon) = daemon {
+            story.hear(who, daemon);
         }
-        last = format!("{} queued, {} delivered", story.queued.len(), story.delivered.len());
+    }
+}
+
+/// Waits until all are queued and have an end.
+async fn until_complete(story: &mut Story, fleet: &[Option<Daemon>], messages: usize) {
+    eventually("every message has an end", || {
+        hear(story, fleet);
         story.is_complete(messages)
     })
     .await;
+}
+
+/// What nobody was told to be queued is given again, under the same key, to the first daemon; then as above.
+async fn give_again(story: &mut Story, fleet: &mut [Option<Daemon>], messages: usize) {
+    let lost: Vec<usize> = (0..messages).filter(|n| !story.queued.contains_key(&format!("k{n}"))).collect();
+    for number in lost {
+        fleet[0].as_mut().unwrap().feed(&message(number, 7)).await;
+    }
+    until_complete(story, fleet, messages).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,13 +65,7 @@ async fn each_has_its_share_and_none_is_sent_twice() {
     for domains in [1, 50] {
         let messages = if full() { 30_000 } else { 1_500 };
         let remote = Arc::new(RemoteHost::start().await.unwrap());
-        let mut fleet: Vec<Option<Daemon>> = Vec::new();
-        for _ in 0..3 {
-            fleet.push(Some(daemon(&cluster.url(), &remote, &["--listen", "127.0.0.1:0"])));
-        }
-        for daemon in fleet.iter().flatten() {
-            daemon.listener().await;
-        }
+        let mut fleet = fleet(3, &cluster.url(), &remote).await;
         for number in 0..messages {
             let key = number + domains * 1_000_000;
             fleet[number % 3].as_mut().unwrap().feed(&message(key, domains)).await;
@@ -83,13 +93,7 @@ async fn nothing_is_lost_when_daemons_and_the_database_die() {
     let messages = if full() { 30_000 } else { 1_200 };
     let remote = Arc::new(RemoteHost::start().await.unwrap());
     let mut story = Story::default();
-    let mut fleet: Vec<Option<Daemon>> = Vec::new();
-    for _ in 0..3 {
-        fleet.push(Some(daemon(&cluster.url(), &remote, &["--listen", "127.0.0.1:0"])));
-    }
-    for daemon in fleet.iter().flatten() {
-        daemon.listener().await;
-    }
+    let mut fleet = fleet(3, &cluster.url(), &remote).await;
     for number in 0..messages {
         fleet[number % 3].as_mut().unwrap().feed(&message(number, 7)).await;
     }
@@ -103,22 +107,12 @@ async fn nothing_is_lost_when_daemons_and_the_database_die() {
     eventually("a part is queued", || seen(&fleet) > messages / 4).await;
     signal(fleet[1].as_ref().unwrap(), "STOP");
     let killed = fleet[2].take().unwrap();
-    story.hear(2, &killed);
-    let at_its_end = killed.kill().await;
-    story.hear_all(at_its_end);
+    story.take(killed.kill().await);
     cluster.restart();
-    // What one was not told is given again, under the same key, to whoever is left.
     tokio::time::sleep(PAST_ITS_LEASE).await;
     signal(fleet[1].as_ref().unwrap(), "CONT");
-    for (who, daemon) in fleet.iter().enumerate() {
-        if let Some(daemon) = daemon {
-            story.hear(who, daemon);
-        }
-    }
-    for number in (0..messages).filter(|number| !story.queued.contains_key(&format!("k{number}"))).collect::<Vec<_>>() {
-        fleet[0].as_mut().unwrap().feed(&message(number, 7)).await;
-    }
-    until_complete(&mut story, &fleet, messages).await;
+    hear(&mut story, &fleet);
+    give_again(&mut story, &mut fleet, messages).await;
     let twice = story.check(&remote);
     println!("{messages} messages: {} uncertain, {twice} sent twice", story.uncertain.len());
 }
@@ -131,13 +125,7 @@ async fn nothing_is_lost_when_the_standby_takes_over() {
     let messages = if full() { 30_000 } else { 600 };
     let remote = Arc::new(RemoteHost::start().await.unwrap());
     let mut story = Story::default();
-    let mut fleet = vec![
-        Some(daemon(&url, &remote, &["--listen", "127.0.0.1:0"])),
-        Some(daemon(&url, &remote, &["--listen", "127.0.0.1:0"])),
-    ];
-    for daemon in fleet.iter().flatten() {
-        daemon.listener().await;
-    }
+    let mut fleet = fleet(2, &url, &remote).await;
     for number in 0..messages {
         fleet[number % 2].as_mut().unwrap().feed(&message(number, 7)).await;
     }
@@ -145,19 +133,12 @@ async fn nothing_is_lost_when_the_standby_takes_over() {
     primary.kill();
     standby.promote();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let mut given_again = false;
-    eventually("every message has an end", || {
-        for (who, daemon) in fleet.iter().enumerate() {
-            story.hear(who, daemon.as_ref().unwrap());
-        }
-        given_again |= !story.errors.is_empty();
+    eventually("every message is queued or refused", || {
+        hear(&mut story, &fleet);
         story.queued.len() + story.errors.len() >= messages
     })
     .await;
-    for number in (0..messages).filter(|number| !story.queued.contains_key(&format!("k{number}"))).collect::<Vec<_>>() {
-        fleet[0].as_mut().unwrap().feed(&message(number, 7)).await;
-    }
-    until_complete(&mut story, &fleet, messages).await;
+    give_again(&mut story, &mut fleet, messages).await;
     let twice = story.check(&remote);
     println!("{messages} messages: {} uncertain, {twice} sent twice", story.uncertain.len());
 }
