@@ -155,7 +155,7 @@ impl MailerBuilder {
         self
     }
 
-    /// Where the store is: the path of a SQLite file, the URL of a PostgreSQL database (or [`Postgres`]), or
+    /// Where the store is: the path of a SQLite file, the URL of a PostgreSQL database (or [`Postgres`](crate::Postgres)), or
     /// [`StoreLocation::memory`]. Required.
     pub fn store(mut self, location: impl Into<StoreLocation>) -> Self {
         self.store = Some(location.into());
