@@ -99,6 +99,7 @@ fn until(scope: &Scope<'_>, request: &ClaimRequest, now: i64) -> i64 {
 /// Leases the eldest due deliveries, whatever their destination, within the same shares.
 async fn eldest(scope: &Scope<'_>, request: &ClaimRequest, now: i64, ids: &mut Vec<i64>) -> Result<(), StoreError> {
     let (due, of) = tokio::try_join!(
+        biased;
         scope.db.prepare_cached(
             "SELECT id, destination FROM returnpath.delivery WHERE state <= 1 AND due <= $1 ORDER BY due LIMIT $2",
         ),
@@ -123,11 +124,12 @@ async fn eldest(scope: &Scope<'_>, request: &ClaimRequest, now: i64, ids: &mut V
             chosen.push(id);
         }
     }
+    // The addition keeps the planner to the primary key, and off the index of all that is due.
     let lease = scope
         .db
         .prepare_cached(
             "UPDATE returnpath.delivery SET state = 1, due = $2, process = $3 WHERE id IN (
-                 SELECT id FROM returnpath.delivery WHERE id = ANY ($1) AND state <= 1 AND due <= $4
+                 SELECT id FROM returnpath.delivery WHERE id = ANY ($1) AND state + 0 <= 1 AND due <= $4
                  FOR UPDATE SKIP LOCKED)
              RETURNING id",
         )

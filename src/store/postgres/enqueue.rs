@@ -29,8 +29,12 @@ pub(super) async fn enqueue(
     now: Timestamp,
     lease: Option<Timestamp>,
 ) -> Result<Vec<Enqueued>, StoreError> {
-    let (stored, keys, bodies) =
-        tokio::try_join!(stored(scope, messages), keys(scope, messages), bodies(scope, messages))?;
+    let (stored, keys, bodies) = tokio::try_join!(
+        biased;
+        stored(scope, messages),
+        keys(scope, messages),
+        bodies(scope, messages)
+    )?;
     let mut taken: HashSet<&str> = keys.keys().map(String::as_str).collect();
     let mut fresh = Vec::with_capacity(messages.len());
     for hashed in messages {
@@ -49,11 +53,14 @@ pub(super) async fn enqueue(
             new.message.id
         )));
     }
-    let lost = insert(scope, &mut fresh, bodies, now, lease).await?;
+    let queued: HashSet<i64> = fresh.iter().map(|hashed| hashed.id()).collect();
+    if queued.len() < fresh.len() {
+        return Err(StoreError::Failed("two messages of one call have the same id".to_owned()));
+    }
+    insert(scope, &mut fresh, bodies, now, lease).await?;
     if lease.is_none_or(|_| fresh.iter().any(|hashed| hashed.message.not_before > now)) && !fresh.is_empty() {
         notify(scope, News::Work).await?;
     }
-    let queued: HashSet<i64> = fresh.iter().map(|hashed| hashed.id()).filter(|id| !lost.contains(id)).collect();
     answers(scope, messages, |id| stored.contains(&id) || queued.contains(&id)).await
 }
 
@@ -136,41 +143,32 @@ fn body_id(stored: &[u8]) -> Result<BodyId, StoreError> {
     Ok(BodyId(hash))
 }
 
-/// Stores messages with their bodies and deliveries. Answers those that were not stored: another process was faster
-/// with the same key.
+/// Stores messages with their bodies and deliveries.
 async fn insert(
     scope: &Scope<'_>,
-    fresh: &mut Vec<&Hashed>,
+    fresh: &mut [&Hashed],
     mut bodies: HashMap<BodyId, i64>,
     now: Timestamp,
     lease: Option<Timestamp>,
-) -> Result<HashSet<i64>, StoreError> {
+) -> Result<(), StoreError> {
     if fresh.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(());
     }
     insert_bodies(scope, fresh, &mut bodies).await?;
     // Two processes that store the same keys wait for each other in this order only.
     fresh.sort_by(|a, b| (a.key(), a.id()).cmp(&(b.key(), b.id())));
-    if fresh.iter().all(|hashed| hashed.key().is_none()) {
-        // Nothing to be lost: the deliveries follow without waiting for the answer.
-        let none = HashSet::new();
-        tokio::try_join!(
-            insert_messages(scope, fresh, &bodies, now),
-            insert_deliveries(scope, fresh, &none, now, lease)
-        )?;
-        return Ok(none);
+    let (stored, deliveries) = tokio::join!(
+        biased;
+        insert_messages(scope, fresh, &bodies, now),
+        insert_deliveries(scope, fresh, now, lease)
+    );
+    if stored? < fresh.len() as u64 {
+        // The same key by another process, or our own call whose COMMIT is still under way on a connection that broke.
+        // The next try finds that message before it has touched anything. To go on here would mean to wait for bodies
+        // while others wait for our keys.
+        return Err(StoreError::Temporary("the same message or key was stored at this moment".into()));
     }
-    let lost = insert_messages(scope, fresh, &bodies, now).await?;
-    insert_deliveries(scope, fresh, &lost, now, lease).await?;
-    if !lost.is_empty() {
-        let rows: Vec<i64> = fresh
-            .iter()
-            .filter(|hashed| lost.contains(&hashed.id()))
-            .filter_map(|hashed| bodies.get(&hashed.body).copied())
-            .collect();
-        drop_bodies(scope, &rows).await?;
-    }
-    Ok(lost)
+    deliveries
 }
 
 /// Adds the bodies that are not stored yet.
@@ -187,12 +185,13 @@ async fn insert_bodies(
     // Always in this order: two processes that store the same bodies do not wait for each other crosswise.
     missing.sort_unstable_by_key(|(hash, _)| *hash);
     missing.dedup_by_key(|(hash, _)| *hash);
-    // Another process may have stored one since we looked: writing its hash once more locks that row.
+    // Another process may have stored one since we looked: writing its content once more, which copies nothing, locks
+    // that row against being deleted, and not against those who have locked it for the same purpose.
     let insert = scope
         .db
         .prepare_cached(
-            "INSERT INTO returnpath.body (hash, content) SELECT * FROM unnest($1::bytea[], $2::bytea[])
-             ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash RETURNING hash, id",
+            "INSERT INTO returnpath.body AS body (hash, content) SELECT * FROM unnest($1::bytea[], $2::bytea[])
+             ON CONFLICT (hash) DO UPDATE SET content = body.content RETURNING hash, id",
         )
         .await?;
     let mut rest = &missing[..];
@@ -215,12 +214,13 @@ async fn insert_bodies(
 /// Bodies sent in one statement: what it has is held in memory three times, here, on the way and in the server.
 const STATEMENT_BYTES: usize = 16 << 20;
 
+/// Answers how many were stored: all but those whose id or key is there already.
 async fn insert_messages(
     scope: &Scope<'_>,
     fresh: &[&Hashed],
     bodies: &HashMap<BodyId, i64>,
     now: Timestamp,
-) -> Result<HashSet<i64>, StoreError> {
+) -> Result<u64, StoreError> {
     let insert = scope
         .db
         .prepare_cached(
@@ -229,15 +229,15 @@ async fn insert_messages(
              SELECT $1::bigint, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::boolean[],
                  $7::boolean[], $8::text[], $9::bigint[], $10::boolean[], $11::bytea[], $12::text[], $13::text[],
                  $14::text[], $15::bytea[])
-             ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING RETURNING id",
+             ON CONFLICT DO NOTHING",
         )
         .await?;
     fn column<'a, T>(fresh: &[&'a Hashed], of: impl Fn(&'a Hashed) -> T) -> Vec<T> {
         fresh.iter().map(|hashed| of(hashed)).collect()
     }
-    let rows = scope
+    let stored = scope
         .db
-        .query(
+        .execute(
             &insert,
             &[
                 &scope.times.to_stored(now),
@@ -258,17 +258,12 @@ async fn insert_messages(
             ],
         )
         .await?;
-    let mut lost: HashSet<i64> = fresh.iter().map(|hashed| hashed.id()).collect();
-    for row in rows {
-        lost.remove(&row.try_get(0)?);
-    }
-    Ok(lost)
+    Ok(stored)
 }
 
 async fn insert_deliveries(
     scope: &Scope<'_>,
     fresh: &[&Hashed],
-    lost: &HashSet<i64>,
     now: Timestamp,
     lease: Option<Timestamp>,
 ) -> Result<(), StoreError> {
@@ -280,7 +275,6 @@ async fn insert_deliveries(
     }
     let rows: Vec<Row<'_>> = fresh
         .iter()
-        .filter(|hashed| !lost.contains(&hashed.id()))
         .flat_map(|hashed| {
             let message = &hashed.message;
             let (state, due) = hashed.first_state(now, lease);
@@ -340,9 +334,11 @@ pub(super) async fn drop_bodies(scope: &Scope<'_>, bodies: &[i64]) -> Result<(),
                  AND NOT EXISTS (SELECT FROM returnpath.message m WHERE m.body = b.id AND m.body IS NOT NULL)",
         )
         .await?;
-    tokio::try_join!(async { scope.db.execute(&lock, &[&bodies]).await }, async {
-        scope.db.execute(&delete, &[&bodies]).await
-    })?;
+    tokio::try_join!(
+        biased;
+        async { scope.db.execute(&lock, &[&bodies]).await },
+        async { scope.db.execute(&delete, &[&bodies]).await }
+    )?;
     Ok(())
 }
 

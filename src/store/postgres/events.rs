@@ -74,15 +74,18 @@ pub(super) async fn insert_locked(scope: &Scope<'_>, events: &[&EventRecord]) ->
     let ids: Vec<&[u8]> = events.iter().map(|event| &event.id.as_bytes()[..]).collect();
     let deliveries: Vec<i64> = events.iter().filter_map(|event| event.delivery).map(delivery_key).collect();
     let (known, pending) = tokio::try_join!(
+        biased;
         scope.db.prepare_cached("SELECT id FROM returnpath.event WHERE id = ANY ($1)"),
         scope.db.prepare_cached(
             "SELECT q.delivery FROM (SELECT DISTINCT unnest($1::bigint[])) q (delivery)
              WHERE EXISTS (SELECT FROM returnpath.event e WHERE e.delivery = q.delivery AND e.state <= 1)",
         )
     )?;
-    let (known, pending) = tokio::try_join!(async { scope.db.query(&known, &[&ids]).await }, async {
-        scope.db.query(&pending, &[&deliveries]).await
-    })?;
+    let (known, pending) = tokio::try_join!(
+        biased;
+        async { scope.db.query(&known, &[&ids]).await },
+        async { scope.db.query(&pending, &[&deliveries]).await }
+    )?;
     let mut known: HashSet<&[u8]> = known.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let mut pending: HashSet<i64> = pending.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
 
@@ -228,10 +231,11 @@ pub(super) async fn claim(
         .await?;
     let read = scope.db.prepare_cached(concat!(select!(), " WHERE e.sequence = ANY ($1) ORDER BY e.sequence")).await?;
     let until = now.saturating_add(HELD.as_millis() as i64);
-    let (_, rows) =
-        tokio::try_join!(async { scope.db.execute(&hold, &[&chosen, &scope.process, &until]).await }, async {
-            scope.db.query(&read, &[&chosen]).await
-        })?;
+    let (_, rows) = tokio::try_join!(
+        biased;
+        async { scope.db.execute(&hold, &[&chosen, &scope.process, &until]).await },
+        async { scope.db.query(&read, &[&chosen]).await }
+    )?;
     rows.iter().map(pending).collect()
 }
 
@@ -335,7 +339,8 @@ async fn acknowledge_each_once(scope: &Scope<'_>, answers: Vec<&Acknowledgement>
         // The handler's words may be anything, and the database's texts have no NUL.
         errors.push(error.map(|error| error.replace('\0', "\u{fffd}")));
     }
-    // An event that another process has by now is not put off, or given up, by one that was too slow.
+    // An event that another process has by now is not put off, or given up, by one that was too slow. The addition
+    // keeps the planner to the primary key: the index of pending events has the sequence in second place only.
     let update = scope
         .db
         .prepare_cached(
@@ -343,7 +348,7 @@ async fn acknowledge_each_once(scope: &Scope<'_>, answers: Vec<&Acknowledgement>
                  attempts = coalesce(a.attempts, e.attempts), error = a.error, process = NULL, until = NULL
              FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::integer[], $5::text[])
                  a (sequence, state, due, attempts, error)
-             WHERE e.sequence = a.sequence AND e.state <= 1
+             WHERE e.sequence = a.sequence AND e.state + 0 <= 1
                  AND (a.state = 2 OR e.process IS NULL OR e.process = $6)",
         )
         .await?;

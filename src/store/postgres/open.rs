@@ -31,10 +31,17 @@ const DATABASE: &str = "the PostgreSQL database";
 
 /// Run on each new connection. A commit is durable when it is answered, whatever the server's default is; and two
 /// settings of a role that would change what our statements mean.
+///
+/// A prepared statement keeps the plan that was made while the tables were small, until the server has counted them
+/// anew. Ours are all written for an index, so a plan that reads whole tables is never the right one: to take a hundred
+/// of 300,000 waiting deliveries took 50 ms with such a plan, and 3 ms without.
 const SESSION: &str = "
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') IN ('off', 'local');
     SET default_transaction_isolation = 'read committed';
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
     SET client_min_messages = warning";
 
 /// Where the database is and how it is reached.

@@ -188,6 +188,7 @@ pub(super) async fn close(scope: &Scope<'_>, ended: &BTreeMap<i64, i32>) -> Resu
     let messages: Vec<i64> = ended.keys().copied().collect();
     let counts: Vec<i32> = ended.values().copied().collect();
     let (lock, update) = tokio::try_join!(
+        biased;
         scope.db.prepare_cached(
             "SELECT id, open, body FROM returnpath.message WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
         ),
@@ -197,9 +198,11 @@ pub(super) async fn close(scope: &Scope<'_>, ended: &BTreeMap<i64, i32>) -> Resu
              FROM unnest($1::bigint[], $2::integer[]) c (id, ended) WHERE m.id = c.id",
         )
     )?;
-    let (rows, _) = tokio::try_join!(async { scope.db.query(&lock, &[&messages]).await }, async {
-        scope.db.execute(&update, &[&messages, &counts]).await
-    })?;
+    let (rows, _) = tokio::try_join!(
+        biased;
+        async { scope.db.query(&lock, &[&messages]).await },
+        async { scope.db.execute(&update, &[&messages, &counts]).await }
+    )?;
     let mut bodies = Vec::new();
     for row in rows {
         let (id, open, body): (i64, i32, Option<i64>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);

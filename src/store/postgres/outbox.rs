@@ -65,8 +65,8 @@ async fn attempt(
             scope.db.batch_execute("RELEASE SAVEPOINT outbox").await?;
             Ok(Ok(answers))
         }
-        // A full disk is nothing that a message can help.
-        Err(error @ StoreError::Full(_)) => Err(error),
+        // A full disk, or a connection that broke, is nothing that a message can help.
+        Err(error @ (StoreError::Full(_) | StoreError::Temporary(_) | StoreError::Closed)) => Err(error),
         Err(error) => {
             scope.db.batch_execute("ROLLBACK TO SAVEPOINT outbox; RELEASE SAVEPOINT outbox").await?;
             Ok(Err(error))

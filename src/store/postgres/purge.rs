@@ -3,6 +3,7 @@
 //! Each step is a transaction of its own. It looks at a bounded number of rows behind a mark, and hands the mark on:
 //! rows that must stay are not looked at twice. Several processes may purge at once.
 
+use super::enqueue;
 use super::scope::Scope;
 use crate::store::{Retention, StoreError};
 use crate::time::Timestamp;
@@ -51,6 +52,9 @@ pub(super) async fn step(
             Ok((gone, Some(next)))
         }
         Stage::Journal { behind } => {
+            if behind == BEFORE_ALL {
+                enqueue::keep_high_water(scope).await?;
+            }
             let (gone, last) = timed(scope, DELIVERIES, behind, stored(now - retention.journal)).await?;
             let next = last.map_or(Stage::Inbound { from: i64::MIN }, |behind| Stage::Journal { behind });
             Ok((gone, Some(next)))

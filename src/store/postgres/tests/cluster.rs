@@ -97,6 +97,16 @@ pub(super) async fn run(url: &str, statement: &str) {
     connection.await.unwrap().unwrap();
 }
 
+/// The number that a query answers, asked as somebody else.
+pub(super) async fn count(url: &str, query: &str) -> i64 {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let count = client.query_one(query, &[]).await.unwrap().get(0);
+    drop(client);
+    connection.await.unwrap().unwrap();
+    count
+}
+
 /// Where the server's programs are: in the path, or where distributions keep them.
 fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

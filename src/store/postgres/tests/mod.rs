@@ -1,6 +1,17 @@
 //! The conformance suite on a real server, and what only this store does.
 
+/// A site, or the end of the test where there is no PostgreSQL.
+macro_rules! databases {
+    () => {{
+        let Some(cluster) = Cluster::shared() else { return };
+        Databases::new(cluster)
+    }};
+}
+
 mod cluster;
+mod forget;
+mod outbox;
+mod together;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -52,14 +63,6 @@ impl Site for Databases {
     async fn second(&self, _store: &Arc<dyn Store>) -> Option<Arc<dyn Store>> {
         Some(self.join().await)
     }
-}
-
-/// A site, or the end of the test where there is no PostgreSQL.
-macro_rules! databases {
-    () => {{
-        let Some(cluster) = Cluster::shared() else { return };
-        Databases::new(cluster)
-    }};
 }
 
 suite!(databases!());
