@@ -33,7 +33,9 @@ fn by_state(code: &SqlState, text: String) -> StoreError {
 /// Whether the way to the database was lost, and not a value or a setting is wrong.
 fn is_lost(error: &tokio_postgres::Error) -> bool {
     use std::error::Error;
-    let io = error.source().is_some_and(|cause| cause.is::<std::io::Error>());
+    // A certificate that is refused comes as data that is not valid, and does not become better by itself.
+    let io = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let io = io.is_some_and(|cause| cause.kind() != std::io::ErrorKind::InvalidData);
     // The driver tells this kind by its text only: no host of the list was one that takes writes.
     error.is_closed() || io || error.to_string().starts_with("error connecting to server")
 }

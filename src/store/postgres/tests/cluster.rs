@@ -15,12 +15,13 @@ const SCRIPT: &str = r#"
 dir=$(mktemp -d) && cd "$dir" || exit 1
 trap 'rm -rf "$dir"' EXIT
 "$1/initdb" -D data -A trust -U postgres --no-sync >/dev/null || exit 1
+umask 077; printf %s "$3" >data/server.crt; printf %s "$4" >data/server.key
 "$1/postgres" -D data -p "$2" -c listen_addresses=127.0.0.1 -k "$dir" -c max_connections=300 \
-    -c fsync=off -c full_page_writes=off </dev/null >log 2>&1 &
+    -c ssl=on -c fsync=off -c full_page_writes=off </dev/null >log 2>&1 &
 server=$!
 n=0
 until "$1/pg_isready" -q -h 127.0.0.1 -p "$2"; do
-    n=$((n + 1)); [ $n -gt 300 ] && { cat log >&2; kill $server; exit 1; }
+    n=$((n + 1)); [ $n -gt 300 ] && { cat log >&2; kill -INT $server; wait $server; exit 1; }
     sleep 0.1
 done
 echo ready
@@ -32,6 +33,8 @@ wait $server
 pub(super) struct Cluster {
     port: u16,
     made: AtomicUsize,
+    /// What its certificate is verified by, in PEM form.
+    pub(super) root: String,
     /// Holds the standard input open.
     _keeper: Child,
 }
@@ -62,10 +65,14 @@ impl Cluster {
         } else {
             Command::new("sh")
         };
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let root = certified.cert.pem();
         let mut keeper = command
             .args(["-c", SCRIPT, "sh"])
             .arg(programs)
             .arg(port.to_string())
+            .arg(&root)
+            .arg(certified.signing_key.serialize_pem())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -73,7 +80,7 @@ impl Cluster {
         let mut line = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "PostgreSQL did not start");
-        Cluster { port, made: AtomicUsize::new(0), _keeper: keeper }
+        Cluster { port, made: AtomicUsize::new(0), root, _keeper: keeper }
     }
 
     /// A new, empty database: its URL.

@@ -131,3 +131,16 @@ async fn a_database_that_is_not_there_is_told_after_the_time_limit() {
     let config = PostgresConfig { wait: Duration::from_millis(50), ..config("postgres://127.0.0.1:1/none".into()) };
     assert!(matches!(PostgresStore::open(&config).await, Err(StoreError::Temporary(_))));
 }
+
+#[tokio::test]
+async fn a_server_whose_certificate_must_be_verified_is() {
+    let site = databases!();
+    let url = site.cluster.database().await;
+    let root = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(root.path(), &site.cluster.root).unwrap();
+    let verified = format!("{url}?sslmode=require&sslrootcert={}", root.path().display());
+    PostgresStore::open(&config(verified)).await.unwrap().close().await.unwrap();
+    let unknown = PostgresStore::open(&config(format!("{url}?sslmode=require"))).await;
+    let Err(StoreError::Failed(why)) = unknown else { panic!("a certificate that nobody vouches for was taken") };
+    assert!(why.contains("certificate"), "{why}");
+}
