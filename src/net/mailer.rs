@@ -299,10 +299,11 @@ impl Mailer {
         self.instance().reload_keyring(keyring).await
     }
 
-    /// Removes all that the store has about an address, in any upper or lower case: deliveries to it (open ones are
-    /// cancelled first), their events, raw mail and counters, and the contents that no other recipient waits for. Where
-    /// something about another recipient names the address, it is blanked there, and raw mail that names it goes. The
-    /// files are then rewritten, so that a search of them finds nothing of it. Answers how many rows went or changed.
+    /// Removes all that the store has about an address, in any upper or lower case and in the spellings that reports use
+    /// (quoted, xtext of RFC 3461, A-label or not): deliveries to it (open ones are cancelled first), their events, raw
+    /// mail and counters, and the contents that no other recipient waits for. Where something about another recipient
+    /// names the address, it is blanked there, and raw mail that names it goes. The files are then rewritten, so that a
+    /// search of them finds nothing of it. Answers how many rows went or changed.
     ///
     /// A hash under a secret of this store stays, by which the address is known again without being written down; and
     /// the numbers of its deliveries stay as long as return paths are honoured: a late bounce of theirs is taken and
@@ -310,7 +311,8 @@ impl Mailer {
     /// names the address, forget it again then. Backups and your own tables are yours to clean.
     ///
     /// Rewriting takes about a second for each 100 MB, during which `send` waits, and needs room for a second copy of
-    /// the store on the disk.
+    /// the store on the disk. What a PostgreSQL server keeps elsewhere, as its log, is named in
+    /// [the manual](crate::manual::fleet).
     ///
     /// ```
     /// # use returnpath::{Mailer, StoreLocation};

@@ -6,6 +6,7 @@
 pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod events;
+pub(crate) mod forget;
 pub(crate) mod inbound;
 pub(crate) mod journal;
 pub(crate) mod model;
@@ -97,6 +98,15 @@ macro_rules! suite {
                 a_foreign_key_changes_nothing,
                 forms_remember_their_last_use,
                 a_closed_store_says_so,
+            ];
+            forget: [
+                nothing_names_an_address_that_was_forgotten,
+                what_names_an_address_is_found_before,
+                what_is_heard_late_of_a_forgotten_delivery_is_not_stored,
+                other_recipients_get_their_mail,
+                an_address_that_only_looks_like_it_stays,
+                what_stood_behind_a_forgotten_event_is_free,
+                the_high_water_mark_outlives_what_was_forgotten,
             ];
             crash: [
                 after_enqueue,

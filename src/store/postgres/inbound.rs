@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::columns::{FIRST_ENDED, delivery_key, from_json, json, size, state, state_code};
+use super::forget::forgotten;
 use super::scope::Scope;
 use super::{events, outbound};
 use crate::event::{EventKind, EventRecord, Origin};
@@ -16,10 +17,13 @@ use crate::verdict::Verdict;
 pub(super) async fn record(scope: &Scope<'_>, inbound: &Inbound) -> Result<Vec<Recorded>, StoreError> {
     // What one delivery may make us store is counted by one process at a time.
     let deliveries = inbound.events.iter().filter_map(|event| event.delivery).map(delivery_key);
-    events::lock(scope, deliveries).await?;
+    events::lock(scope, deliveries.clone()).await?;
+    let forgotten = forgotten(scope, deliveries).await?;
     let mut answers = Vec::with_capacity(inbound.events.len());
     for event in &inbound.events {
-        answers.push(record_one(scope, event, inbound.bounds).await?);
+        // As if it were known: the peer has done its part, and nothing is to be kept.
+        let is_forgotten = event.delivery.is_some_and(|delivery| forgotten.contains(&delivery_key(delivery)));
+        answers.push(if is_forgotten { Recorded::Repeated } else { record_one(scope, event, inbound.bounds).await? });
     }
     Ok(answers)
 }

@@ -49,6 +49,7 @@ use self::open::{Address, Tries};
 use self::process::Member;
 use self::purge::Stage;
 use self::scope::{Scope, Times};
+use super::spellings::Spellings;
 use super::{
     Acknowledgement, Beat, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Hashed, Inbound, NewMessage,
     News, PathForm, PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError,
@@ -305,8 +306,31 @@ impl Store for PostgresStore {
         Ok(total)
     }
 
-    async fn forget(&self, address: &crate::address::Address, _now: Timestamp) -> Result<u64, StoreError> {
-        transaction!(self, scope => forget::forget(scope, address))
+    async fn forget(&self, address: &crate::address::Address, now: Timestamp) -> Result<u64, StoreError> {
+        let spellings = Spellings::of(address);
+        while self.take_outbox(now).await? > 0 {}
+        transaction!(self, scope => forget::remember(scope, &spellings, now))?;
+        let mut changed = 0;
+        for table in forget::Table::ALL {
+            let mut next = Some(i64::MIN);
+            while let Some(from) = next {
+                let (found, following) = transaction!(self, scope => forget::search(scope, table, from, &spellings))?;
+                for rows in found.chunks(forget::STEP) {
+                    changed += transaction!(self, scope => forget::step(scope, &spellings, rows, now))?;
+                }
+                next = following;
+            }
+        }
+        let mark = transaction!(self, scope => forget::mark(scope))?;
+        for _ in 0..forget::TRIES {
+            match forget::rewrite(open::connection(&self.pool).await?, &mark).await {
+                Ok(true) => return Ok(changed),
+                // A lock that others hold, as an old view of the tables, passes by itself.
+                Ok(false) | Err(StoreError::Temporary(_)) => tokio::time::sleep(forget::WAIT).await,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Failed(forget::KEPT_BY_A_READER.into()))
     }
 
     fn node(&self) -> u16 {

@@ -19,6 +19,7 @@ use super::claim::load;
 use super::columns::{FIRST_ENDED, delivery_id, delivery_key, json, state_code};
 use super::enqueue::{drop_bodies, high_water};
 use super::events;
+use super::forget::forgotten;
 use super::scope::Scope;
 use crate::id::DeliveryId;
 use crate::store::transition::Transition;
@@ -72,12 +73,17 @@ pub(super) async fn settle(scope: &Scope<'_>, settlements: &[Settlement]) -> Res
         standings.insert(row.try_get::<_, i64>(0)?, standing);
     }
 
+    let unknown = ids.iter().copied().filter(|id| !standings.contains_key(id));
+    let forgotten = forgotten(scope, unknown).await?;
     let mut changes = Changes::default();
     let mut ended: BTreeMap<i64, i32> = BTreeMap::new();
     let mut events = Vec::new();
     for settlement in settlements {
         let id = delivery_key(settlement.delivery);
-        // The events of a delivery that is not in the journal any more are told all the same.
+        // The events of a delivery that is not in the journal any more are told all the same, unless it was forgotten.
+        if forgotten.contains(&id) {
+            continue;
+        }
         if let Some(standing) = standings.get_mut(&id) {
             // It has its end, and its events are stored: this is a repetition, or came too late.
             if standing.has_ended || !(standing.may_settle || settlement.state == Settled::Delivered) {

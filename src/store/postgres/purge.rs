@@ -25,6 +25,8 @@ pub(super) enum Stage {
     Journal { behind: (i64, i64) },
     /// What was counted for deliveries that the journal does not know.
     Inbound { from: i64 },
+    /// The numbers of forgotten deliveries, of which nothing can be heard any more.
+    Forgotten,
 }
 
 impl Stage {
@@ -60,6 +62,7 @@ pub(super) async fn step(
             Ok((gone, Some(next)))
         }
         Stage::Inbound { from } => inbound(scope, from, stored(now - retention.journal)).await,
+        Stage::Forgotten => forgotten(scope, stored(now - retention.journal)).await,
     }
 }
 
@@ -139,6 +142,15 @@ async fn inbound(scope: &Scope<'_>, from: i64, cutoff: i64) -> Result<(u64, Opti
         .await?;
     let row = scope.db.query_one(&statement, &[&from, &cutoff, &STEP]).await?;
     let last: Option<i64> = row.try_get(1)?;
-    let next = last.and_then(|last| last.checked_add(1)).map(|from| Stage::Inbound { from });
-    Ok((row.try_get::<_, i64>(0)?.unsigned_abs(), next))
+    let next = last.and_then(|last| last.checked_add(1)).map_or(Stage::Forgotten, |from| Stage::Inbound { from });
+    Ok((row.try_get::<_, i64>(0)?.unsigned_abs(), Some(next)))
+}
+
+async fn forgotten(scope: &Scope<'_>, cutoff: i64) -> Result<(u64, Option<Stage>), StoreError> {
+    // Few, so they have no index by time.
+    let delete = "DELETE FROM returnpath.forgotten_delivery WHERE id IN (
+                      SELECT id FROM returnpath.forgotten_delivery WHERE at < $1 LIMIT $2)";
+    let delete = scope.db.prepare_cached(delete).await?;
+    let gone = scope.db.execute(&delete, &[&cutoff, &STEP]).await?;
+    Ok((gone, (gone == STEP.unsigned_abs()).then_some(Stage::Forgotten)))
 }

@@ -17,7 +17,7 @@ CREATE TABLE returnpath.meta (
     name  text PRIMARY KEY,
     value bigint NOT NULL
 );
-INSERT INTO returnpath.meta VALUES ('format', 1), ('high_water', 0);
+INSERT INTO returnpath.meta VALUES ('format', 1), ('high_water', 0), ('ring', 0);
 
 CREATE TABLE returnpath.process (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -79,7 +79,6 @@ CREATE INDEX delivery_turn ON returnpath.delivery (destination, due) WHERE state
 CREATE INDEX delivery_due ON returnpath.delivery (due) WHERE state <= 1;
 CREATE INDEX delivery_process ON returnpath.delivery (process) WHERE process IS NOT NULL;
 CREATE INDEX delivery_in_doubt ON returnpath.delivery (id) WHERE in_doubt;
-CREATE INDEX delivery_recipient ON returnpath.delivery (recipient);
 
 CREATE TABLE returnpath.event (
     sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -132,6 +131,20 @@ CREATE TABLE returnpath.path_form (
     PRIMARY KEY (domain, prefix, separator)
 );
 
+-- What stays of an address that was forgotten.
+CREATE TABLE returnpath.secret (
+    name  text PRIMARY KEY,
+    value bytea NOT NULL
+);
+CREATE TABLE returnpath.forgotten (
+    hash bytea PRIMARY KEY, -- HMAC-SHA256 of the address in lower case, under the secret of this name
+    at   bigint NOT NULL
+);
+CREATE TABLE returnpath.forgotten_delivery (
+    id bigint PRIMARY KEY, -- what is still heard of it is not stored
+    at bigint NOT NULL
+);
+
 -- Connections to a destination, over all processes.
 CREATE TABLE returnpath.place (
     destination text NOT NULL,
@@ -147,6 +160,15 @@ CREATE TABLE returnpath.outbox (
     payload bytea NOT NULL,
     error   text -- why it could not be queued; such a row is set aside
 );
+-- The planner's statistics would keep the commonest values, and nothing is chosen by them.
+ALTER TABLE returnpath.delivery ALTER recipient SET STATISTICS 0, ALTER return_path SET STATISTICS 0,
+    ALTER last SET STATISTICS 0, ALTER bounced SET STATISTICS 0;
+ALTER TABLE returnpath.message ALTER mailing SET STATISTICS 0, ALTER metadata SET STATISTICS 0,
+    ALTER key SET STATISTICS 0;
+ALTER TABLE returnpath.body ALTER content SET STATISTICS 0;
+ALTER TABLE returnpath.event ALTER record SET STATISTICS 0, ALTER error SET STATISTICS 0;
+ALTER TABLE returnpath.event_raw ALTER content SET STATISTICS 0;
+ALTER TABLE returnpath.outbox ALTER payload SET STATISTICS 0, ALTER error SET STATISTICS 0;
 CREATE INDEX outbox_new ON returnpath.outbox (id) WHERE error IS NULL;
 CREATE FUNCTION returnpath.outbox_filled() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

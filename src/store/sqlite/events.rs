@@ -141,7 +141,7 @@ fn end(
 }
 
 /// Makes the eldest pending event of a delivery the ready one.
-fn ready_eldest(db: &Connection, delivery: i64) -> Result<(), StoreError> {
+pub(super) fn ready_eldest(db: &Connection, delivery: i64) -> Result<(), StoreError> {
     let eldest: Option<(i64, i64)> = db
         .prepare_cached(
             "SELECT sequence, state FROM event WHERE delivery = ?1 AND state <= 1 ORDER BY sequence LIMIT 1",

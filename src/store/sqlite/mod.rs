@@ -42,11 +42,11 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use self::claim::Turn;
-use self::forget::Spellings;
 use self::purge::Stage;
 use self::reader::Readers;
 use self::reserve::{Keeper, Reserve};
 use self::writer::{Abandoned, Place, Writer, guard, short_of_room};
+use super::spellings::Spellings;
 use super::{
     Acknowledgement, BodyId, ClaimRequest, Claimed, Count, CountBy, Enqueued, Found, Hashed, Inbound, NewMessage,
     PathForm, PendingEvent, Recorded, Recovered, ReplayRequest, Retention, Settlement, Store, StoreError, StoredKey,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_postgres::NoTls;
 
-/// Makes a cluster, starts it, says so, and takes it down when its standard input ends: that is when the process that
+/// Makes a cluster, starts it, says where, and takes it down when its standard input ends: that is when the process that
 /// has the other end is gone, in whatever way. Durability is not tested here, so nothing is synced.
 const SCRIPT: &str = r#"
 dir=$(mktemp -d) && cd "$dir" || exit 1
@@ -17,14 +17,14 @@ trap 'rm -rf "$dir"' EXIT
 "$1/initdb" -D data -A trust -U postgres --no-sync >/dev/null || exit 1
 umask 077; printf %s "$3" >data/server.crt; printf %s "$4" >data/server.key
 "$1/postgres" -D data -p "$2" -c listen_addresses=127.0.0.1 -k "$dir" -c max_connections=300 \
-    -c ssl=on -c fsync=off -c full_page_writes=off </dev/null >log 2>&1 &
+    -c ssl=on -c fsync=off -c full_page_writes=off -c wal_recycle=off -c max_wal_size=4GB </dev/null >log 2>&1 &
 server=$!
 n=0
 until "$1/pg_isready" -q -h 127.0.0.1 -p "$2"; do
     n=$((n + 1)); [ $n -gt 300 ] && { cat log >&2; kill -INT $server; wait $server; exit 1; }
     sleep 0.1
 done
-echo ready
+echo "$dir"
 read -r end
 kill -INT $server
 wait $server
@@ -32,6 +32,8 @@ wait $server
 
 pub(super) struct Cluster {
     port: u16,
+    /// Where its files are.
+    pub(super) data: PathBuf,
     made: AtomicUsize,
     /// What its certificate is verified by, in PEM form.
     pub(super) root: String,
@@ -79,8 +81,9 @@ impl Cluster {
             .unwrap();
         let mut line = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "PostgreSQL did not start");
-        Cluster { port, made: AtomicUsize::new(0), root, _keeper: keeper }
+        assert!(line.ends_with('\n'), "PostgreSQL did not start");
+        let data = PathBuf::from(line.trim_end()).join("data");
+        Cluster { port, data, made: AtomicUsize::new(0), root, _keeper: keeper }
     }
 
     /// A new, empty database: its URL.

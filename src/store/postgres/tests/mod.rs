@@ -9,7 +9,7 @@ macro_rules! databases {
 }
 
 mod cluster;
-mod forget;
+mod forgotten;
 mod outbox;
 mod together;
 

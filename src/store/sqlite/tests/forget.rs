@@ -5,9 +5,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::address::Address;
 use crate::event::{EventKind, EventRecord};
-use crate::store::conformance::{
-    MINUTE, NOON, bounce, delivery, enqueue_leased, event, first, in_flight, inbound, message, message_to, settlement,
-};
+use crate::store::conformance::{NOON, bounce, enqueue_leased, event, first, in_flight, inbound, message, settlement};
 use crate::store::{BodyId, NewMessage, Recorded, Retention, Settled, Settlement, StoreError};
 use crate::verdict::Reason;
 
@@ -100,22 +98,6 @@ async fn an_address_is_in_no_file_any_more() {
         .query_row("SELECT count(*), length(max(hash)) FROM forgotten", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
     assert_eq!(kept, (1, 32), "a hash, to know it again");
-}
-
-#[tokio::test]
-async fn other_recipients_get_their_mail() {
-    let store = SqliteStore::memory().await.unwrap();
-    let mut shared = message_to(1, &["example.net", "example.org"]);
-    shared.deliveries[0].recipient = ann();
-    let body = BodyId::of(&shared.body);
-    enqueue_leased(&store, vec![shared]).await;
-    assert_eq!(store.forget(&ann(), NOON).await.unwrap(), 1);
-    let other = delivery(102);
-    assert!(store.body(body).await.unwrap().is_some());
-    assert_eq!(store.begin(vec![first(1), other]).await.unwrap(), [other]);
-    store.settle(vec![settlement(other, Settled::Delivered)]).await.unwrap();
-    assert!(store.body(body).await.unwrap().is_none(), "gone with the last that waited for it");
-    assert_eq!(store.forget(&ann(), NOON + MINUTE).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
