@@ -12,14 +12,14 @@
 //!
 //! `--rate N` reads all files first, analyses them N times over in this one thread, and prints messages and megabytes
 //! a second, and the messages a second that mail-parser alone parses. `--no-dialects` leaves out the files that know
-//! the forms of particular mail systems; this version has none, so it changes nothing.
+//! the forms of particular mail systems.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use returnpath::analysis::{Analysis, Finding, Kind, analyse};
+use returnpath::analysis::{Analysis, Finding, Kind, Options, analyse_with};
 use serde_json::{Value, json};
 
 const USAGE: &str = "usage: analyse [--rate N] [--no-dialects] PATH...";
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
         }
     };
     let done = match call.rate {
-        Some(times) => print_rate(&call.paths, times),
-        None => print_lines(&call.paths),
+        Some(times) => print_rate(&call.paths, times, call.options),
+        None => print_lines(&call.paths, call.options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -49,19 +49,20 @@ fn main() -> ExitCode {
 /// What was asked for.
 struct Call {
     rate: Option<u32>,
+    options: Options,
     paths: Vec<PathBuf>,
 }
 
 impl Call {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Call, String> {
-        let mut call = Call { rate: None, paths: Vec::new() };
+        let mut call = Call { rate: None, options: Options::default(), paths: Vec::new() };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rate" => {
                     let times = arguments.next().and_then(|text| text.parse().ok()).filter(|times| *times > 0);
                     call.rate = Some(times.ok_or("--rate wants how many times, 1 or more")?);
                 }
-                "--no-dialects" => {}
+                "--no-dialects" => call.options = call.options.without_dialects(),
                 flag if flag.starts_with("--") => return Err(format!("unknown option {flag}")),
                 path => call.paths.push(path.into()),
             }
@@ -71,14 +72,14 @@ impl Call {
 }
 
 /// Prints a line for each file. `false` if one could not be read.
-fn print_lines(paths: &[PathBuf]) -> io::Result<bool> {
+fn print_lines(paths: &[PathBuf], options: Options) -> io::Result<bool> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut all_read = true;
     for path in paths {
         for file in files(path) {
             let name = file.display().to_string();
             let line = match std::fs::read(&file) {
-                Ok(message) => line(&name, &analyse(&message)),
+                Ok(message) => line(&name, &analyse_with(&message, options)),
                 Err(error) => {
                     all_read = false;
                     json!({ "file": name, "kind": Kind::Other.name(), "recipients": [], "error": error.to_string() })
@@ -119,12 +120,12 @@ fn recipient(finding: &Finding, kind: Kind) -> Value {
 }
 
 /// Analyses everything `times` times and prints how fast that went.
-fn print_rate(paths: &[PathBuf], times: u32) -> io::Result<bool> {
+fn print_rate(paths: &[PathBuf], times: u32, options: Options) -> io::Result<bool> {
     let messages: Result<Vec<Vec<u8>>, io::Error> =
         paths.iter().flat_map(|path| files(path)).map(std::fs::read).collect();
     let messages = messages?;
     let bytes: usize = messages.iter().map(Vec::len).sum();
-    let analysed = seconds(times, &messages, |message| analyse(message).findings.len());
+    let analysed = seconds(times, &messages, |message| analyse_with(message, options).findings.len());
     let parser = mail_parser::MessageParser::default();
     let parsed = seconds(times, &messages, |message| parser.parse(message).map_or(0, |parsed| parsed.parts.len()));
     let runs = f64::from(times);

@@ -3,6 +3,8 @@
 //! Each field stands for itself: a group without Final-Recipient, with a status that has a comment, with an action
 //! in capitals or with none is still a group. What the fields mean is judged in `verdict/`.
 
+use std::collections::HashMap;
+
 use mail_parser::DateTime;
 
 use super::fields::{Fields, unfold};
@@ -21,6 +23,8 @@ const SNIFFED: usize = 4 * 1024;
 pub(crate) struct Group {
     pub(crate) original_recipient: Option<String>,
     pub(crate) final_recipient: Option<String>,
+    /// X-Actual-Recipient: whom an alias of the reporting host stood for.
+    pub(crate) actual_recipient: Option<String>,
     /// From the Action field; `None` where it is missing or unknown.
     pub(crate) outcome: Option<Outcome>,
     pub(crate) status: Option<EnhancedStatus>,
@@ -53,19 +57,58 @@ pub(crate) fn read(report: &[u8]) -> Vec<Group> {
         for (name, value) in fields.iter() {
             let Some(field) = RecipientField::named(name) else { continue };
             // A repeated recipient field begins the next group, though the empty line is missing.
-            if current.as_ref().is_some_and(|draft| field == RecipientField::Final && draft.has(field)) {
+            if current.as_ref().is_some_and(|draft| field.names_recipient() && draft.has(field)) {
                 groups.extend(current.take());
             }
             current.get_or_insert_default().take(field, value);
         }
         match (current, groups.last_mut()) {
-            // An empty line in the middle of a group: the rest of it names no recipient, action or status.
-            (Some(draft), Some(last)) if !draft.begins_group() => last.append(draft),
+            // An empty line in the middle of a group: the rest of it names no recipient, or what the first half lacks.
+            (Some(draft), Some(last)) if draft.completes(last) => last.append(draft),
             (Some(draft), _) => groups.push(draft),
             (None, _) => {}
         }
     }
-    groups.into_iter().filter(Draft::begins_group).take(MAX_GROUPS).map(Draft::finish).collect()
+    let read = groups.into_iter().filter(Draft::begins_group).take(MAX_GROUPS).map(Draft::finish);
+    let mut kept: Vec<Group> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for group in read {
+        let Some(named) = group.final_recipient.as_ref().or(group.original_recipient.as_ref()) else {
+            kept.push(group);
+            continue;
+        };
+        let next = kept.len();
+        match *places.entry(named.to_lowercase()).or_insert(next) {
+            place if place == next => kept.push(group),
+            place => {
+                if let Some(known) = kept.get_mut(place) {
+                    known.hear_again(group);
+                }
+            }
+        }
+    }
+    kept
+}
+
+impl Group {
+    /// The same recipient once more: what is final, and what says more, is kept.
+    fn hear_again(&mut self, other: Group) {
+        let final_now = other.outcome == Some(Outcome::Failed) && self.outcome != Some(Outcome::Failed);
+        let exact = |group: &Group| group.status.is_some_and(|status| status.subject() != 0);
+        let says_more = self.outcome == other.outcome && exact(&other) && !exact(self);
+        if final_now || says_more {
+            let original = self.original_recipient.take();
+            *self = other;
+            self.original_recipient = self.original_recipient.take().or(original);
+        } else if self.diagnostic.is_empty() {
+            self.diagnostic = other.diagnostic;
+        }
+    }
+}
+
+/// The groups of a report that stands in a text, as a reader's program forwards it: at most the fields of one.
+pub(super) fn read_in_text(text: &str) -> Vec<Group> {
+    if has_report_fields(text.as_bytes()) { read(text.as_bytes()) } else { Vec::new() }
 }
 
 /// The fields that speak of one recipient (RFC 3464 §2.3).
@@ -77,26 +120,33 @@ enum RecipientField {
     Status,
     Diagnostic,
     WillRetryUntil,
+    Actual,
 }
 
 impl RecipientField {
     fn named(name: &str) -> Option<RecipientField> {
-        const NAMES: [(&str, RecipientField); 6] = [
+        const NAMES: [(&str, RecipientField); 8] = [
             ("original-recipient", RecipientField::Original),
             ("final-recipient", RecipientField::Final),
             ("action", RecipientField::Action),
             ("status", RecipientField::Status),
             ("diagnostic-code", RecipientField::Diagnostic),
             ("will-retry-until", RecipientField::WillRetryUntil),
+            ("x-actual-recipient", RecipientField::Actual),
+            ("diagnostic-text", RecipientField::Diagnostic),
         ];
         NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, field)| *field)
+    }
+
+    fn names_recipient(self) -> bool {
+        matches!(self, RecipientField::Original | RecipientField::Final)
     }
 }
 
 /// A group while its fields are collected: the first value of each field.
 #[derive(Debug, Clone, Default)]
 struct Draft {
-    values: [Option<String>; 6],
+    values: [Option<String>; 7],
 }
 
 impl Draft {
@@ -114,6 +164,14 @@ impl Draft {
             .any(|field| self.has(field))
     }
 
+    /// Whether this is the rest of a group that an empty line has cut: it begins none, or it only adds to a group
+    /// that has no recipient, or that has nothing but its recipient.
+    fn completes(&self, before: &Draft) -> bool {
+        let named = |draft: &Draft| draft.has(RecipientField::Final) || draft.has(RecipientField::Original);
+        let judged = |draft: &Draft| draft.has(RecipientField::Action) || draft.has(RecipientField::Status);
+        !self.begins_group() || (!named(self) && named(before) && !judged(before))
+    }
+
     fn append(&mut self, other: Draft) {
         for (mine, theirs) in self.values.iter_mut().zip(other.values) {
             if mine.is_none() {
@@ -123,8 +181,9 @@ impl Draft {
     }
 
     fn finish(self) -> Group {
-        let [original, last, action, status, diagnostic, until] = self.values;
+        let [original, last, action, status, diagnostic, until, actual] = self.values;
         Group {
+            actual_recipient: actual.and_then(|value| mailbox::in_field(&value)),
             original_recipient: original.and_then(|value| mailbox::in_field(&value)),
             final_recipient: last.and_then(|value| mailbox::in_field(&value)),
             outcome: action.and_then(|value| outcome(&value)),
@@ -140,9 +199,26 @@ fn outcome(value: &str) -> Option<Outcome> {
     let word = value.trim().split(|c: char| !c.is_ascii_alphabetic()).next()?;
     let is = |known: &str| word.eq_ignore_ascii_case(known);
     match () {
-        _ if is("failed") || is("failure") || is("fail") || is("error") => Some(Outcome::Failed),
-        _ if is("delayed") || is("delay") => Some(Outcome::Delayed),
-        _ if is("delivered") || is("relayed") || is("expanded") => Some(Outcome::Delivered),
+        _ if [
+            "failed",
+            "failure",
+            "fail",
+            "error",
+            "undeliverable",
+            "undelivered",
+            "expired",
+            "bounced",
+            "rejected",
+        ]
+        .into_iter()
+        .any(is) =>
+        {
+            Some(Outcome::Failed)
+        }
+        _ if ["delayed", "delay", "deferred", "warning"].into_iter().any(is) => Some(Outcome::Delayed),
+        _ if ["delivered", "relayed", "expanded", "transferred", "success"].into_iter().any(is) => {
+            Some(Outcome::Delivered)
+        }
         _ => None,
     }
 }
@@ -213,12 +289,7 @@ mod tests {
                 Some(Outcome::Delayed),
                 Some("4.4.1"),
             ),
-            (
-                "Final-Recipient: rfc822; a@x.example\nAction: undeliverable\nStatus: whatever\n",
-                "a@x.example",
-                None,
-                None,
-            ),
+            ("Final-Recipient: rfc822; a@x.example\nAction: unheard\nStatus: whatever\n", "a@x.example", None, None),
         ] {
             let groups = read(report.as_bytes());
             assert_eq!(groups.len(), 1, "{report}");
@@ -243,8 +314,38 @@ mod tests {
 
     #[test]
     fn a_thousand_groups_are_bounded() {
-        let report = "Final-Recipient: rfc822; a@x.example\nAction: failed\n\n".repeat(1000);
+        let report: String =
+            (0..1000).map(|n| format!("Final-Recipient: rfc822; a{n}@x.example\nAction: failed\n\n")).collect();
         assert_eq!(read(report.as_bytes()).len(), MAX_GROUPS);
+    }
+
+    #[test]
+    fn a_recipient_is_heard_once_and_what_is_final_counts() {
+        let group = |action: &str, status: &str| {
+            format!("Final-Recipient: rfc822; A@x.example\nAction: {action}\nStatus: {status}\n\n")
+        };
+        for (first, second, outcome, status) in [
+            (("delayed", "4.4.1"), ("failed", "5.1.1"), Outcome::Failed, "5.1.1"),
+            (("failed", "5.1.1"), ("delayed", "4.4.1"), Outcome::Failed, "5.1.1"),
+            (("failed", "5.0.0"), ("failed", "5.2.2"), Outcome::Failed, "5.2.2"),
+            (("failed", "5.2.2"), ("failed", "5.0.0"), Outcome::Failed, "5.2.2"),
+        ] {
+            let groups = read((group(first.0, first.1) + &group(second.0, second.1)).as_bytes());
+            assert_eq!(groups.len(), 1);
+            assert_eq!((groups[0].outcome, groups[0].status), (Some(outcome), Some(status.parse().unwrap())));
+        }
+    }
+
+    #[test]
+    fn a_group_that_an_empty_line_has_cut_is_one() {
+        let groups = read(b"Final-Recipient: rfc822; a@x.example\n\nAction: failed\nStatus: 5.1.1\n");
+        assert_eq!((groups.len(), groups[0].outcome), (1, Some(Outcome::Failed)));
+        let doubled = read(
+            b"Original-Recipient: rfc822; a@x.example\nFinal-Recipient: rfc822; b@x.example\nAction: failed\n\
+              Original-Recipient: rfc822; c@x.example\nFinal-Recipient: rfc822; d@x.example\nAction: failed\n",
+        );
+        assert_eq!(doubled.len(), 2);
+        assert_eq!(doubled[1].original_recipient.as_deref(), Some("c@x.example"));
     }
 
     proptest! {

@@ -140,7 +140,7 @@ fn original_and_final_recipient_are_kept_apart() {
                      Action: failed\r\nStatus: 5.1.1\r\n";
     let analysis = read(&report("", "Sorry.", forwarded, ""));
     let finding = &analysis.findings[0];
-    assert_eq!(finding.recipient.as_deref(), Some("alias@rcpt.example"));
+    assert_eq!(finding.recipient.as_deref(), Some("person@inner.example"));
     assert_eq!(finding.original_recipient.as_deref(), Some("alias@rcpt.example"));
     assert_eq!(finding.final_recipient.as_deref(), Some("person@inner.example"));
 }

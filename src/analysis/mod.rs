@@ -14,11 +14,14 @@ mod dsn;
 #[cfg(test)]
 mod field_cases;
 mod fields;
+mod labels;
+mod letter;
 mod mailbox;
 mod original;
 mod parts;
 mod prose;
 mod signs;
+mod transcript;
 
 use std::fmt;
 
@@ -28,20 +31,8 @@ use aws_lc_rs::digest;
 pub(crate) use dsn::read as read_groups;
 
 use crate::time::Timestamp;
-use crate::verdict::{
-    AddressState, Advice, Evidence, Outcome, Reason, Reported, Source, Verdict, codes_in, judge_report,
-};
-use auto_reply::Automatic;
-use dsn::Group;
-use parts::Part;
-use prose::{Mention, Setting};
-
-/// How much of the reporting host's text is judged, in bytes.
-const MAX_PROSE: usize = 8 * 1024;
-/// How long a subject is kept, in bytes.
-const MAX_SUBJECT: usize = 1024;
-/// How many traces are kept.
-const MAX_TRACES: usize = 64;
+use crate::verdict::{AddressState, Advice, Evidence, Outcome, Reason, Source, Verdict};
+use letter::Letter;
 
 /// What kind of mail it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,7 +81,8 @@ impl fmt::Display for Kind {
 pub struct Finding {
     /// What this recipient's group says: a report may mix failures, delays and successes.
     pub kind: Kind,
-    /// The failed address as the report names it: the original recipient where it is named, else the final one.
+    /// The failed address as the report names it: the final recipient, or the original one where that is no whole
+    /// address. Neither need be the address that was sent to: an alias or a forwarder may stand between.
     pub recipient: Option<String>,
     /// The Original-Recipient field.
     pub original_recipient: Option<String>,
@@ -123,6 +115,36 @@ pub struct Analysis {
     pub(crate) fingerprint: [u8; 32],
 }
 
+/// How a message is read.
+///
+/// ```
+/// use returnpath::analysis::{Options, analyse, analyse_with};
+///
+/// let message = b"From: MAILER-DAEMON@mx.example.net\r\nSubject: Returned mail\r\n\r\n<ann@example.net>: no such user\r\n";
+/// assert_eq!(analyse_with(message, Options::default().without_dialects()).findings, analyse(message).findings);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    dialects: bool,
+}
+
+impl Options {
+    /// Reads by general structure and prose only, without what is known of particular mail systems: for measuring how
+    /// well a system is read that nobody has seen.
+    #[must_use]
+    pub const fn without_dialects(mut self) -> Options {
+        self.dialects = false;
+        self
+    }
+}
+
+impl Default for Options {
+    /// Everything that is known is used.
+    fn default() -> Options {
+        Options { dialects: true }
+    }
+}
+
 /// Reads a message: RFC 5322 bytes with CRLF or LF line ends. Never fails: what cannot be read is [`Kind::Other`].
 ///
 /// Of a message larger than 1 MiB the beginning is read.
@@ -143,13 +165,18 @@ pub struct Analysis {
 /// assert!(analysis.findings[0].verdict.is_hard());
 /// ```
 pub fn analyse(message: &[u8]) -> Analysis {
+    analyse_with(message, Options::default())
+}
+
+/// Reads a message as [`analyse`] does, in the way that `options` say.
+pub fn analyse_with(message: &[u8], options: Options) -> Analysis {
     let parts = parts::split(message);
-    let letter = Letter::new(&parts);
+    let letter = Letter::new(&parts, options);
     let mut analysis = Analysis {
         kind: Kind::Other,
         findings: Vec::new(),
         feedback_type: None,
-        subject: letter.subject.clone(),
+        subject: letter.subject(),
         traces: letter.traces(),
         fingerprint: fingerprint(message),
     };
@@ -159,7 +186,7 @@ pub fn analyse(message: &[u8]) -> Analysis {
         analysis.feedback_type = Some(feedback.kind);
         return analysis;
     }
-    analysis.findings = letter.report_findings().unwrap_or_else(|| letter.prose_findings());
+    analysis.findings = letter.findings();
     analysis.kind = kind_of(&analysis.findings).unwrap_or_else(|| letter.kind_without_findings());
     analysis
 }
@@ -167,187 +194,6 @@ pub fn analyse(message: &[u8]) -> Analysis {
 /// The whole of several findings: what failed is what counts.
 fn kind_of(findings: &[Finding]) -> Option<Kind> {
     [Kind::Bounce, Kind::Delayed, Kind::Delivered].into_iter().find(|kind| findings.iter().any(|f| f.kind == *kind))
-}
-
-/// A message, its parts told apart by who speaks in them.
-struct Letter<'p, 'm> {
-    parts: &'p [Part<'m>],
-    subject: Option<String>,
-    /// The text for people, without the returned original.
-    prose: String,
-    /// What followed it in the same text.
-    tail: String,
-}
-
-impl<'p, 'm> Letter<'p, 'm> {
-    fn new(parts: &'p [Part<'m>]) -> Letter<'p, 'm> {
-        let subject = parts.first().and_then(|part| part.fields.text("Subject"));
-        let mut prose = parts.iter().find(|part| part.is_prose()).map(Part::text).unwrap_or_default();
-        let tail = prose.split_off(original::start_in_text(&prose));
-        prose.truncate(prose.floor_char_boundary(MAX_PROSE));
-        let subject = subject.map(|mut subject| {
-            subject.truncate(subject.floor_char_boundary(MAX_SUBJECT));
-            subject
-        });
-        Letter { parts, subject, prose, tail }
-    }
-
-    /// The feedback report, if the message is one.
-    fn feedback(&self) -> Option<arf::Feedback> {
-        let part = self.parts.iter().find(|part| part.media == "message/feedback-report")?;
-        arf::read(&part.bytes())
-    }
-
-    /// What the delivery report says; `None` if there is none.
-    fn report_findings(&self) -> Option<Vec<Finding>> {
-        // The message itself and its text for people are no report, whatever they quote.
-        let report =
-            self.parts.iter().skip(2).find(|part| dsn::is_report(part)).or_else(|| {
-                self.parts.iter().find(|part| part.media.starts_with("message/") && dsn::is_report(part))
-            })?;
-        let groups = dsn::read(&report.bytes());
-        if groups.is_empty() {
-            return None;
-        }
-        let single = groups.len() == 1;
-        Some(groups.into_iter().map(|group| self.finding_of_group(group, single)).collect())
-    }
-
-    fn finding_of_group(&self, group: Group, single: bool) -> Finding {
-        let full = |address: &&String| address.contains('@');
-        let recipient = group
-            .original_recipient
-            .as_ref()
-            .filter(full)
-            .or(group.final_recipient.as_ref())
-            .or(group.original_recipient.as_ref())
-            .cloned();
-        // What surrounds the address speaks of it; the explanations before and after speak of mail in general.
-        let about = recipient.as_deref().map(|address| prose::about(&self.prose, address)).unwrap_or_default();
-        let prose = if about.is_empty() && single { self.prose.clone() } else { about };
-        let quoted = codes_in(&group.diagnostic).code.or_else(|| codes_in(&prose).code);
-        let reported = Reported {
-            outcome: group.outcome,
-            code: None,
-            status: group.status,
-            diagnostic: group.diagnostic,
-            prose,
-            source: Some(Source::DsnField),
-            retry_after: None,
-        };
-        let verdict = judge_report(&reported);
-        Finding {
-            kind: kind_of_outcome(verdict.outcome),
-            recipient,
-            original_recipient: group.original_recipient,
-            final_recipient: group.final_recipient,
-            code: quoted,
-            retries_until: group.retries_until,
-            verdict,
-        }
-    }
-
-    /// What the plain words say; empty if they return no message.
-    fn prose_findings(&self) -> Vec<Finding> {
-        let Some(message) = self.parts.first() else { return Vec::new() };
-        let report_type = message.report_type.as_deref();
-        let is_report = message.media == "multipart/report" && report_type.is_none_or(|kind| kind == "delivery-status");
-        let other_report = report_type.is_some_and(|kind| kind != "delivery-status")
-            || self.parts.iter().any(|part| part.media == "message/disposition-notification");
-        if other_report {
-            return Vec::new();
-        }
-        let subject = signs::in_subject(self.subject.as_deref().unwrap_or_default());
-        let setting = Setting {
-            fields: &message.fields,
-            subject,
-            ours: &self.ours(),
-            is_report,
-            is_answer: auto_reply::read(&message.fields, subject) == Automatic::Answer,
-        };
-        let mentions = prose::read(&self.prose, &setting);
-        let single = mentions.len() == 1;
-        mentions.into_iter().map(|mention| self.finding_of_mention(mention, single)).collect()
-    }
-
-    fn finding_of_mention(&self, mention: Mention, single: bool) -> Finding {
-        let reported = Reported {
-            outcome: Some(mention.outcome),
-            prose: if single { self.prose.clone() } else { String::new() },
-            diagnostic: mention.reason,
-            source: Some(Source::Prose),
-            ..Reported::default()
-        };
-        let code = codes_in(&reported.diagnostic).code.or_else(|| codes_in(&reported.prose).code);
-        let verdict = judge_report(&reported);
-        Finding {
-            kind: kind_of_outcome(verdict.outcome),
-            recipient: mention.recipient,
-            original_recipient: None,
-            final_recipient: None,
-            code,
-            retries_until: None,
-            verdict,
-        }
-    }
-
-    /// The kind of a message that speaks of no delivery: an answer, by a program or a person, or anything else.
-    fn kind_without_findings(&self) -> Kind {
-        let Some(message) = self.parts.first() else { return Kind::Other };
-        if message.report_type.is_some() {
-            return Kind::Other;
-        }
-        let fields = &message.fields;
-        let subject = signs::in_subject(self.subject.as_deref().unwrap_or_default());
-        let answers = fields.has("In-Reply-To") || fields.has("References") || subject.reply;
-        match auto_reply::read(fields, subject) {
-            Automatic::Answer => return Kind::AutoReply,
-            Automatic::Notice if answers => return Kind::AutoReply,
-            Automatic::Notice => return Kind::Other,
-            Automatic::No => {}
-        }
-        let bulk = fields.has("List-Id")
-            || fields.has("List-Unsubscribe")
-            || fields.value("Precedence").is_some_and(|value| {
-                ["bulk", "list", "junk"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
-            });
-        if answers && !bulk { Kind::Reply } else { Kind::Other }
-    }
-
-    /// The addresses that the message was sent to.
-    fn ours(&self) -> Vec<String> {
-        let Some(message) = self.parts.first() else { return Vec::new() };
-        // Not X-Original-To or Delivered-To: some systems write the failed recipient there.
-        let values = ["To", "Cc"].iter().filter_map(|name| message.fields.value(name));
-        values
-            .flat_map(|value| {
-                mailbox::in_text(&value).map(|(_, _, address)| address.to_string()).take(20).collect::<Vec<_>>()
-            })
-            .collect()
-    }
-
-    /// Texts of the returned original that may hold a mark.
-    fn traces(&self) -> Vec<String> {
-        let originals = self.parts.iter().filter(|part| original::is_original(part));
-        let mut traces: Vec<String> = originals.flat_map(|part| original::traces(&part.bytes())).collect();
-        // In a text, an announcement and an empty line may stand in front of the fields.
-        let mut rest = self.tail.as_bytes();
-        for _ in 0..3 {
-            traces.extend(original::traces(rest));
-            let (_, length) = fields::Fields::read(rest);
-            rest = rest.get(length..).unwrap_or_default();
-        }
-        traces.truncate(MAX_TRACES);
-        traces
-    }
-}
-
-fn kind_of_outcome(outcome: Outcome) -> Kind {
-    match outcome {
-        Outcome::Delivered => Kind::Delivered,
-        Outcome::Delayed => Kind::Delayed,
-        _ => Kind::Bounce,
-    }
 }
 
 /// A recipient's complaint. The message was delivered; what it says about the sender depends on the kind of report.

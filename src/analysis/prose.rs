@@ -4,14 +4,18 @@
 //! label, lets the reason follow, and appends the original. The forms of particular mail systems are read elsewhere.
 
 use super::fields::Fields;
+use super::labels::{self, Label};
 use super::mailbox;
 use super::signs::{self, SubjectSigns};
+use super::transcript;
 use crate::verdict::{Outcome, codes_in};
 
 /// How many recipients are read, how many lines one reason has at most, and how long it is at most, in bytes.
 const MAX_RECIPIENTS: usize = 50;
 const MAX_REASON_LINES: usize = 12;
 const MAX_REASON: usize = 2 * 1024;
+/// How many lines of a quoted head are read for its subject or date.
+const MAX_HEAD_LINES: usize = 8;
 
 /// What a text says of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,27 +36,41 @@ pub(super) struct Setting<'s, 'm> {
     pub(super) is_report: bool,
     /// Whether it calls itself an automatic answer.
     pub(super) is_answer: bool,
+    /// Whether it brings a message back, as a part or at the end of its text.
+    pub(super) returns: bool,
+}
+
+/// Whether something around the text says that mail comes back: its media type, a field, who it is from, its subject,
+/// or an empty return path with a message that is returned. Most other mail ends here, unread.
+pub(super) fn is_announced(setting: &Setting<'_, '_>) -> bool {
+    let announced = (setting.subject.failed || setting.subject.delayed) && !setting.is_answer && !setting.subject.reply;
+    setting.is_report
+        || announced
+        || failed_field(setting.fields).is_some()
+        || is_from_daemon(setting.fields)
+        || (setting.returns && has_null_path(setting.fields) && !setting.is_answer)
 }
 
 /// Reads a text whose returned original was cut off. Empty if it is no report of a failure or a delay.
 pub(super) fn read(text: &str, setting: &Setting<'_, '_>) -> Vec<Mention> {
-    let failed_field = setting.fields.value("X-Failed-Recipients");
-    let from_daemon = is_from_daemon(setting.fields);
-    let announced = (setting.subject.failed || setting.subject.delayed) && !setting.is_answer && !setting.subject.reply;
-    let calls_itself_returned = setting.is_report || failed_field.is_some();
-    // Most other mail ends here, unread.
-    if !(calls_itself_returned || from_daemon || announced) {
+    if !is_announced(setting) {
         return Vec::new();
     }
-    let mentions = mentions(text, setting.ours);
-    let signs = signs::in_text(text);
+    let failed_field = failed_field(setting.fields);
+    let mut mentions = mentions(text, setting.ours);
+    let lower = text.to_lowercase();
+    let (signs, marks) = (signs::in_text(text), labels::marks_in(&lower));
+    let (failed, delayed) = (signs.failed || marks.failed, signs.delayed || marks.delayed);
     let quotes_code = || mentions.iter().any(|mention| quotes_refusal(&mention.1)) || quotes_refusal(text);
-    if !(calls_itself_returned || signs.failed || signs.delayed || quotes_code()) {
+    // Who sends it, what it calls itself and what it brings back tell in any language; then an address is enough.
+    let from_daemon = is_from_daemon(setting.fields);
+    let by_structure = from_daemon && setting.returns && !setting.is_answer && !mentions.is_empty();
+    if !(setting.is_report || failed_field.is_some() || failed || delayed || by_structure || quotes_code()) {
         return Vec::new();
     }
-    let given_up = setting.subject.failed && quotes_permanent(text);
-    let delayed = setting.subject.delayed || (signs.delayed && !given_up);
-    let outcome = if delayed { Outcome::Delayed } else { Outcome::Failed };
+    let given_up = marks.gave_up || (setting.subject.failed && !setting.subject.delayed && quotes_permanent(text));
+    let is_delay = (setting.subject.delayed || delayed) && !given_up;
+    let outcome = if is_delay { Outcome::Delayed } else { Outcome::Failed };
     if let Some(field) = failed_field {
         let named: Vec<&str> = mailbox::in_text(&field).map(|(_, _, address)| address).take(MAX_RECIPIENTS).collect();
         if !named.is_empty() {
@@ -66,13 +84,21 @@ pub(super) fn read(text: &str, setting: &Setting<'_, '_>) -> Vec<Mention> {
                 .collect();
         }
     }
+    add_replies(&mut mentions, text);
     if mentions.is_empty() {
-        let recipient = mailbox::in_text(text)
-            .map(|(_, _, address)| address)
-            .find(|address| !is_ours(address, setting.ours) && !is_daemon_address(address));
-        return vec![Mention { recipient: recipient.map(str::to_string), outcome, reason: String::new() }];
+        let recipient =
+            spoken_of(text, setting).or_else(|| bare_name(text, setting.fields)).or_else(|| own(text, setting));
+        return vec![Mention { recipient, outcome, reason: String::new() }];
     }
     mentions.into_iter().map(|(address, reason)| Mention { recipient: Some(address), outcome, reason }).collect()
+}
+
+/// The first address that a text names as a failed recipient's.
+pub(super) fn first_recipient(text: &str, ours: &[String]) -> Option<String> {
+    let listed = mentions(text, ours).into_iter().next().map(|mention| mention.0);
+    listed.or_else(|| {
+        mailbox::in_text(text).map(|found| found.2).find(|address| is_foreign(address, ours)).map(str::to_string)
+    })
 }
 
 /// The part of a text that speaks of one address: from each line that names it to the next one that names another,
@@ -100,33 +126,63 @@ fn mentions(text: &str, ours: &[String]) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     // Which mention the lines belong to, and how many of them were taken.
     let mut current: Option<(usize, usize)> = None;
-    for line in text.lines() {
-        // A quoted line is what somebody answered to.
-        if line.starts_with('>') {
+    // Addresses that stand one below the other share the reason that follows the last.
+    let mut sharing: Vec<usize> = Vec::new();
+    let mut in_list = false;
+    let lines: Vec<&str> = text.lines().collect();
+    let quoted_head = quoted_heads(&lines);
+    for (line, in_head) in lines.iter().zip(quoted_head) {
+        // A quoted line is what somebody answered to; the head of the message that is spoken of names whom it was for.
+        if line.starts_with('>') || in_head {
+            current = None;
             continue;
         }
-        if let Some((address, rest)) =
-            head(line).filter(|(address, _)| !is_ours(address, ours) && !is_daemon_address(address))
-        {
+        let named = head(line, in_list).filter(|(address, _)| is_foreign(address, ours));
+        if let Some((address, rest)) = named {
             let known = found.iter().position(|(known, _)| mailbox::same(known, address));
             let place = known.unwrap_or(found.len());
             if known.is_none() && found.len() < MAX_RECIPIENTS {
                 found.push((address.to_string(), String::new()));
             }
+            if current.is_none_or(|(before, lines)| lines > 0 || found.get(before).is_some_and(|m| !m.1.is_empty())) {
+                sharing.clear();
+            }
+            sharing.push(place);
             current = Some((place, 0));
+            in_list = true;
             add(&mut found, place, rest);
         } else if let Some((place, lines)) = current {
             let empty = line.trim().is_empty();
             let has_reason = found.get(place).is_some_and(|(_, reason)| !reason.is_empty());
             if (empty && has_reason) || lines >= MAX_REASON_LINES {
                 current = None;
+                in_list = false;
+                share(&mut found, &sharing);
             } else if !empty {
                 add(&mut found, place, line);
                 current = Some((place, lines + 1));
+                in_list = false;
             }
+        } else if !line.trim().is_empty() {
+            in_list = line.trim_end().ends_with([':', '\u{ff1a}', '-', '=']);
         }
     }
+    share(&mut found, &sharing);
     found
+}
+
+/// Gives the reason of the last to those above it that have none.
+fn share(found: &mut [(String, String)], sharing: &[usize]) {
+    let Some(reason) = sharing.last().and_then(|last| found.get(*last)).map(|mention| mention.1.clone()) else {
+        return;
+    };
+    for place in sharing {
+        if let Some((_, own)) = found.get_mut(*place)
+            && own.is_empty()
+        {
+            own.clone_from(&reason);
+        }
+    }
 }
 
 fn add(found: &mut [(String, String)], place: usize, words: &str) {
@@ -142,26 +198,196 @@ fn add(found: &mut [(String, String)], place: usize, words: &str) {
     }
 }
 
-/// An address at the start of a line, or behind a label that speaks of a recipient, and what follows it.
-fn head(line: &str) -> Option<(&str, &str)> {
+/// Which lines belong to a quoted head: labels in a row, one of them of a subject or a date.
+fn quoted_heads(lines: &[&str]) -> Vec<bool> {
+    let mut inside = vec![false; lines.len()];
+    let mut start = None;
+    let mut topics = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let label = line.split_once([':', '\u{ff1a}']).and_then(|(label, _)| labels::read(label));
+        match label {
+            Some(Label::Reason) => (start, topics) = (None, 0),
+            Some(label) => {
+                let first = *start.get_or_insert(at);
+                topics += usize::from(label == Label::Topic);
+                if topics > 0 && at - first < MAX_HEAD_LINES {
+                    inside[first..=at].fill(true);
+                }
+            }
+            None if line.trim().is_empty() || line.starts_with(['\t', ' ']) => {}
+            None => (start, topics) = (None, 0),
+        }
+    }
+    // A label of a recipient alone below the topics, as in a table of subject, sender and recipient, stays readable
+    // where nothing else names one: `spoken_of` asks there again.
+    inside
+}
+
+/// An address at the start of a line, or behind a label that speaks of a recipient, or, in a list, behind a person's
+/// name; and what follows it.
+fn head(line: &str, in_list: bool) -> Option<(&str, &str)> {
     let (start, end, address) = mailbox::in_text(line).next()?;
-    let before = line[..start].trim_matches(|c: char| c.is_whitespace() || "<([\"'*-".contains(c));
-    let after = line[end..].trim_start_matches(['>', ')', ']', '"', '\'']);
+    let before = line[..start].trim_matches(|c: char| c.is_whitespace() || OPENING.contains(c));
+    let after = after_link(line[end..].trim_start_matches(CLOSING), address);
+    let after = after.trim_start_matches(CLOSING);
+    let before = before.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')');
+    let before = before.trim_matches(|c: char| c.is_whitespace() || OPENING.contains(c));
     if before.is_empty() {
         // A sentence may begin with an address too; a reason follows it directly, behind a colon, or on the next line.
-        return Some((address, after.trim_start_matches([':', ';', ',', '.', ' ', '\t', '-'])));
+        return Some((address, after.trim_start_matches([':', ';', ',', '.', ' ', '\t', '-', '\u{ff1a}'])));
     }
-    let label = before.strip_suffix([':', '=', ';'])?.trim_end().to_ascii_lowercase();
-    let label = label.rsplit([';', ':']).next().unwrap_or_default().trim();
-    let names_recipient =
-        ["recipient", "rcpt", "user", "to", "address", "addressee", "mailbox", "rfc822"].iter().any(|word| {
-            label
-                .split(|c: char| !c.is_ascii_alphanumeric())
-                .any(|part| part.trim_end_matches('s') == *word || part == *word)
-        });
-    let names_sender = ["sender", "from", "reply"].iter().any(|word| label.contains(word));
-    (names_recipient && !names_sender && label.len() <= 60)
-        .then_some((address, after.trim_start_matches([':', ';', ' ', '\t'])))
+    if let Some(label) = before.strip_suffix([':', '=', ';', '\u{ff1a}']) {
+        // The type of a field in front of its address: `Recipient: rfc822; ann@example.net`.
+        let label = label.trim_end();
+        let label = match label.split_once([':', ';']) {
+            Some((label, kind)) if ["rfc822", "smtp"].iter().any(|known| kind.trim().eq_ignore_ascii_case(known)) => {
+                label
+            }
+            Some(_) => return None,
+            None => label,
+        };
+        return (labels::read(label) == Some(Label::Recipient))
+            .then_some((address, after.trim_start_matches([':', ';', ' ', '\t'])));
+    }
+    let bracketed = line[..start].ends_with(['<', '(', '[']);
+    let is_name =
+        before.len() <= 60 && !before.contains([':', '.', ';', '!', '?']) && before.split_whitespace().count() <= 5;
+    (in_list && bracketed && is_name && (after.trim().is_empty() || after.starts_with([':', ' '])))
+        .then_some((address, after.trim_start_matches([':', ' '])))
+}
+
+/// What stands in front of an address in a list, and behind it.
+const OPENING: &str = "<([{\"'`*-+#|\u{2022}\u{b7}\u{2013}\u{2014}\u{25cf}\u{300c}\u{ab}\u{201c}";
+const CLOSING: [char; 9] = ['>', ')', ']', '}', '"', '\'', '\u{300d}', '\u{bb}', '\u{201d}'];
+
+/// Takes off the same address once more, as a link: `ann@example.net<mailto:ann@example.net>`.
+fn after_link<'l>(after: &'l str, address: &str) -> &'l str {
+    let link = after.trim_start().strip_prefix("<mailto:").or_else(|| after.trim_start().strip_prefix("(mailto:"));
+    match link.and_then(|link| link.get(..address.len()).map(|same| (same, link))) {
+        Some((same, link)) if mailbox::same(same, address) => &link[address.len()..],
+        _ => after,
+    }
+}
+
+/// Adds what a transcript of the conversation says: the reply to a recipient's RCPT.
+fn add_replies(mentions: &mut Vec<(String, String)>, text: &str) {
+    for (address, reply) in transcript::refusals(text) {
+        let has_room = mentions.len() < MAX_RECIPIENTS;
+        match mentions.iter_mut().find(|mention| mailbox::same(&mention.0, &address)) {
+            Some((_, reason)) if !quotes_refusal(reason) && reason.len() + reply.len() < MAX_REASON => {
+                reason.push('\n');
+                reason.push_str(&reply);
+            }
+            Some(_) => {}
+            None if has_room => mentions.push((address, reply)),
+            None => {}
+        }
+    }
+}
+
+/// The address that the sentences speak of: the first one beside words of failure, else beside a refusal, else the
+/// first that is not named as somebody to write to.
+fn spoken_of(text: &str, setting: &Setting<'_, '_>) -> Option<String> {
+    let mut best: Option<(u8, &str)> = None;
+    for paragraph in paragraphs(text) {
+        let mut addresses = mailbox::in_text(paragraph)
+            .map(|found| found.2)
+            .filter(|address| is_foreign(address, setting.ours))
+            .peekable();
+        if addresses.peek().is_none() {
+            continue;
+        }
+        let marks = labels::marks_in(&paragraph.to_lowercase());
+        let signs = signs::in_text(paragraph);
+        let rank = match () {
+            _ if signs.failed || signs.delayed || marks.failed || marks.delayed => 0,
+            _ if quotes_refusal(paragraph) => 1,
+            _ if marks.contact => 3,
+            _ => 2,
+        };
+        if best.is_none_or(|(known, _)| rank < known)
+            && let Some(address) = addresses.next()
+        {
+            best = Some((rank, address));
+        }
+    }
+    best.filter(|(rank, _)| *rank < 3).map(|(_, address)| address.to_string())
+}
+
+/// A text cut at its empty lines.
+fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut at = 0;
+        let mut words = false;
+        for line in rest.split_inclusive('\n') {
+            if line.trim().is_empty() && words {
+                break;
+            }
+            words |= !line.trim().is_empty();
+            at += line.len();
+        }
+        let (paragraph, after) = rest.split_at(at);
+        rest = after;
+        Some(paragraph)
+    })
+}
+
+/// A local part alone on its line, below a line that announces recipients: a system that names its own users without
+/// their domain. The domain is that of the reporting address.
+fn bare_name(text: &str, fields: &Fields<'_>) -> Option<String> {
+    let from = fields.value("From")?;
+    let domain = mailbox::in_text(&from).next()?.2.rsplit_once('@')?.1.to_string();
+    let mut announced = false;
+    for line in text.lines() {
+        let bare = line.trim();
+        if bare.is_empty() {
+            continue;
+        }
+        if announced {
+            let name = bare.trim_matches(|c: char| "<>\"'*-".contains(c) || c.is_whitespace());
+            let fits = (2..=64).contains(&name.len())
+                && line.starts_with([' ', '\t', '<'])
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+".contains(&b));
+            if fits {
+                return Some(format!("{name}@{domain}"));
+            }
+        }
+        announced = bare.ends_with(':');
+    }
+    None
+}
+
+/// An address of ours, where it is the only one, stands where a failed recipient stands and has a refusal beside it:
+/// mail sent to oneself. Not one that looks like a return path, and not an alias for bounces.
+fn own(text: &str, setting: &Setting<'_, '_>) -> Option<String> {
+    let looks_sealed = |address: &str| address.rsplit_once('@').is_some_and(|(local, _)| local.contains(['=', '+']));
+    mentions(text, &[])
+        .into_iter()
+        .find(|(address, reason)| {
+            setting.ours.iter().any(|ours| mailbox::same(ours, address))
+                && !looks_sealed(address)
+                && quotes_refusal(reason)
+        })
+        .map(|mention| mention.0)
+        .or_else(|| {
+            let daemons = mentions_of_daemons(text);
+            daemons.filter(|address| !setting.ours.iter().any(|ours| mailbox::same(ours, address)))
+        })
+}
+
+/// A postmaster's address that stands where a failed recipient stands.
+fn mentions_of_daemons(text: &str) -> Option<String> {
+    let line = text.lines().filter(|line| !line.starts_with('>')).find_map(|line| {
+        let (start, end, address) = mailbox::in_text(line).next()?;
+        let alone = line[..start].trim_matches(|c: char| c.is_whitespace() || OPENING.contains(c)).is_empty()
+            && line[end..].trim_matches(|c: char| c.is_whitespace() || CLOSING.contains(&c) || c == ':').is_empty();
+        alone.then_some(address)
+    });
+    line.map(str::to_string)
 }
 
 /// Whether a text quotes a code of class 4 or 5.
@@ -175,20 +401,42 @@ fn quotes_permanent(text: &str) -> bool {
     codes.code.is_some_and(|code| code >= 500) || codes.status.is_some_and(|status| status.is_permanent())
 }
 
+/// The field in which many systems name the failed recipients.
+fn failed_field<'m>(fields: &Fields<'m>) -> Option<std::borrow::Cow<'m, str>> {
+    ["X-Failed-Recipients", "X-Failed-Recipient", "X-Failed-To"].iter().find_map(|name| fields.value(name))
+}
+
+/// Whether the envelope sender was the null address (RFC 5321 §4.5.5), as far as the message shows it.
+fn has_null_path(fields: &Fields<'_>) -> bool {
+    fields.value("Return-Path").is_some_and(|path| path.trim() == "<>")
+}
+
 /// Whether the From field names a mail system.
 fn is_from_daemon(fields: &Fields<'_>) -> bool {
     fields.value("From").is_some_and(|from| match mailbox::in_text(&from).next() {
-        Some((_, _, address)) => is_daemon_address(address),
-        None => from.split(|c: char| c.is_whitespace() || "<>\"@()".contains(c)).any(signs::is_daemon),
+        Some((_, _, address)) => is_daemon_address(address) || has_daemon_name(&from),
+        None => {
+            from.split(|c: char| c.is_whitespace() || "<>\"@()".contains(c)).any(signs::is_daemon)
+                || has_daemon_name(&from)
+        }
     })
 }
 
-fn is_daemon_address(address: &str) -> bool {
-    address.rsplit_once('@').is_some_and(|(local, _)| signs::is_daemon(local))
+/// Whether the display name in a From field is that of a mail system.
+fn has_daemon_name(from: &str) -> bool {
+    let lower = from.to_ascii_lowercase();
+    ["mail delivery s", "mailer-daemon", "mailer daemon", "mail administrator", "mail deliver", "delivery subsystem"]
+        .iter()
+        .any(|name| lower.contains(name))
 }
 
-fn is_ours(address: &str, ours: &[String]) -> bool {
-    ours.iter().any(|known| mailbox::same(known, address))
+/// An address that may be a failed recipient's.
+fn is_foreign(address: &str, ours: &[String]) -> bool {
+    !ours.iter().any(|known| mailbox::same(known, address)) && !is_daemon_address(address)
+}
+
+fn is_daemon_address(address: &str) -> bool {
+    address.split('@').next().is_some_and(signs::is_daemon)
 }
 
 #[cfg(test)]
@@ -200,7 +448,10 @@ mod tests {
         let (fields, _) = Fields::read(head.as_bytes());
         let ours = ["b-tok@send.example".to_string()];
         let subject = in_subject(subject);
-        read(text, &Setting { fields: &fields, subject, ours: &ours, is_report: false, is_answer: false })
+        read(
+            text,
+            &Setting { fields: &fields, subject, ours: &ours, is_report: false, is_answer: false, returns: false },
+        )
     }
 
     #[test]

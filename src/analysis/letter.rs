@@ -1,0 +1,460 @@
+//! A message, its parts told apart by who speaks in them: the machine-readable report, the text for people, and the
+//! returned original, which is kept apart from the first line on.
+
+use super::arf::{self, Feedback};
+use super::auto_reply::{self, Automatic};
+use super::dsn::{self, Group};
+use super::fields::Fields;
+use super::parts::{self, Part};
+use super::prose::{self, Mention, Setting};
+use super::signs::{self, SubjectSigns};
+use super::{Finding, Kind, Options, kind_of, labels, mailbox, original};
+use crate::verdict::{AddressState, Advice, EnhancedStatus, Outcome, Reason, Reported, Source, codes_in, judge_report};
+
+/// How much of the reporting host's text is judged, in bytes.
+const MAX_PROSE: usize = 8 * 1024;
+/// How many parts of text for people are read.
+const MAX_PROSE_PARTS: usize = 4;
+/// How long a subject is kept, in bytes.
+const MAX_SUBJECT: usize = 1024;
+/// How many traces are kept.
+const MAX_TRACES: usize = 64;
+/// How often a report may be wrapped in another message.
+const MAX_WRAPPED: usize = 2;
+
+/// A message.
+pub(super) struct Letter<'p, 'm> {
+    parts: &'p [Part<'m>],
+    options: Options,
+    subject: Option<String>,
+    signs: SubjectSigns,
+    /// The text for people, without the returned original.
+    prose: String,
+    /// What followed it in the same text.
+    tail: String,
+    /// How many messages this one is wrapped in.
+    depth: usize,
+}
+
+impl<'p, 'm> Letter<'p, 'm> {
+    pub(super) fn new(parts: &'p [Part<'m>], options: Options) -> Letter<'p, 'm> {
+        Letter::wrapped(parts, options, 0)
+    }
+
+    fn wrapped(parts: &'p [Part<'m>], options: Options, depth: usize) -> Letter<'p, 'm> {
+        let subject = parts.first().and_then(|part| part.fields.text("Subject")).map(|mut subject| {
+            subject.truncate(subject.floor_char_boundary(MAX_SUBJECT));
+            subject
+        });
+        let line = subject.as_deref().unwrap_or_default();
+        let mut signs = signs::in_subject(line);
+        let marks = labels::marks_in(&line.to_lowercase());
+        signs.failed |= marks.failed && !signs.reply;
+        signs.delayed |= marks.delayed && !signs.reply;
+        let (prose, tail) = prose_of(parts);
+        Letter { parts, options, subject, signs, prose, tail, depth }
+    }
+
+    /// The Subject, decoded.
+    pub(super) fn subject(&self) -> Option<String> {
+        self.subject.clone()
+    }
+
+    fn fields(&self) -> Option<&Fields<'m>> {
+        self.parts.first().map(|part| &part.fields)
+    }
+
+    /// The feedback report, if the message is one.
+    pub(super) fn feedback(&self) -> Option<Feedback> {
+        let part = self.parts.iter().find(|part| part.media == "message/feedback-report")?;
+        arf::read(&part.bytes())
+    }
+
+    /// What is said of each recipient; empty if the message speaks of no delivery.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        if let Some(findings) = self.report_findings() {
+            return findings;
+        }
+        let findings = self.prose_findings();
+        if findings.iter().any(|finding| finding.recipient.is_some()) {
+            return findings;
+        }
+        match self.wrapped_findings() {
+            wrapped if wrapped.is_empty() => findings,
+            wrapped => wrapped,
+        }
+    }
+
+    /// What the delivery report says; `None` if there is none.
+    fn report_findings(&self) -> Option<Vec<Finding>> {
+        // The message itself and its text for people are no report, whatever they quote.
+        let report =
+            self.parts.iter().skip(2).find(|part| dsn::is_report(part)).or_else(|| {
+                self.parts.iter().find(|part| part.media.starts_with("message/") && dsn::is_report(part))
+            })?;
+        let groups = dsn::read(&report.bytes());
+        (!groups.is_empty()).then(|| self.findings_of_groups(groups))
+    }
+
+    fn findings_of_groups(&self, groups: Vec<Group>) -> Vec<Finding> {
+        let names: Vec<String> =
+            groups.iter().filter_map(|group| group.final_recipient.as_ref()).map(|name| name.to_lowercase()).collect();
+        let single = groups.len() == 1;
+        groups.into_iter().map(|group| self.finding_of_group(group, single, &names)).collect()
+    }
+
+    fn finding_of_group(&self, group: Group, single: bool, names: &[String]) -> Finding {
+        let recipient = self.recipient_of(&group, single);
+        // What surrounds the address speaks of it; the explanations before and after speak of mail in general.
+        let about = recipient.as_deref().map(|address| prose::about(&self.prose, address)).unwrap_or_default();
+        let prose = if about.is_empty() && single { self.prose.clone() } else { about };
+        let quoted = codes_in(&group.diagnostic).code.or_else(|| codes_in(&prose).code);
+        let mut status = status_of(&group);
+        if single && status.is_none_or(says_little) && codes_in(&prose).status.is_none_or(says_little) {
+            status = codes_in(&self.prose).status.filter(|found| !says_little(*found)).or(status);
+        }
+        let another = speaks_of_another(&group, names);
+        let reported = Reported {
+            outcome: self.outcome_of(&group, single.then_some(&prose)),
+            code: None,
+            status,
+            diagnostic: group.diagnostic,
+            prose,
+            source: Some(Source::DsnField),
+            retry_after: None,
+        };
+        let mut verdict = judge_report(&reported);
+        if another && verdict.outcome == Outcome::Failed {
+            verdict.address = AddressState::NoStatement;
+            verdict.advice = Advice::None;
+            verdict.reason = Reason::Undetermined;
+            verdict.evidence.rule = "report.speaks_of_another".into();
+        }
+        Finding {
+            kind: kind_of_outcome(verdict.outcome),
+            recipient,
+            original_recipient: group.original_recipient,
+            final_recipient: group.final_recipient,
+            code: quoted,
+            retries_until: group.retries_until,
+            verdict,
+        }
+    }
+
+    /// The failed address: a whole one of the group's, else the one that the header or the text names.
+    fn recipient_of(&self, group: &Group, single: bool) -> Option<String> {
+        let whole = |address: &&String| mailbox::in_text(address).any(|(start, _, _)| start == 0);
+        let fields = [&group.final_recipient, &group.original_recipient, &group.actual_recipient];
+        if let Some(address) = fields.into_iter().flatten().find(whole) {
+            return Some(address.clone());
+        }
+        if single {
+            let failed = self.fields().and_then(|fields| fields.value("X-Failed-Recipients"));
+            let in_header =
+                failed.as_deref().and_then(|value| mailbox::in_text(value).next().map(|found| found.2.to_string()));
+            if let Some(address) = in_header.or_else(|| prose::first_recipient(&self.prose, &self.ours())) {
+                return Some(address);
+            }
+        }
+        group.final_recipient.clone().or_else(|| group.original_recipient.clone())
+    }
+
+    /// The Action, but for a delay that is the last one: some report giving up as `delayed`, and only their words, or
+    /// a code, say so.
+    fn outcome_of(&self, group: &Group, prose: Option<&String>) -> Option<Outcome> {
+        if group.outcome != Some(Outcome::Delayed) || group.retries_until.is_some() {
+            return group.outcome;
+        }
+        let gave_up = |text: &str| labels::marks_in(&text.to_lowercase()).gave_up;
+        let delay_code = group.status.is_some_and(|status| status.is_transient());
+        let expired = group.status.is_some_and(|status| (status.subject(), status.detail()) == (4, 7));
+        let said = gave_up(&group.diagnostic) || prose.is_some_and(|prose| gave_up(prose));
+        let told_to_wait = self.signs.delayed || signs::in_text(&self.prose).delayed;
+        if (said || (expired && !delay_code)) && !told_to_wait {
+            return Some(Outcome::Failed);
+        }
+        group.outcome
+    }
+
+    /// What the plain words say; empty if they return no message.
+    fn prose_findings(&self) -> Vec<Finding> {
+        let Some(message) = self.parts.first() else { return Vec::new() };
+        let report_type = message.report_type.as_deref();
+        let is_report = message.media == "multipart/report" && report_type.is_none_or(|kind| kind == "delivery-status");
+        let other_report = report_type.is_some_and(|kind| kind != "delivery-status")
+            || self.parts.iter().any(|part| part.media == "message/disposition-notification");
+        if other_report {
+            return Vec::new();
+        }
+        let setting = Setting {
+            fields: &message.fields,
+            subject: self.signs,
+            ours: &self.ours(),
+            is_report,
+            is_answer: auto_reply::read(&message.fields, self.signs) == Automatic::Answer,
+            returns: !self.tail.trim().is_empty() || self.parts.iter().any(original::is_original),
+        };
+        if prose::is_announced(&setting) {
+            let groups = dsn::read_in_text(&self.prose);
+            if groups.iter().any(|group| group.final_recipient.is_some()) {
+                return self.findings_of_groups(groups);
+            }
+        }
+        let mentions = prose::read(&self.prose, &setting);
+        let single = mentions.len() == 1;
+        mentions.into_iter().map(|mention| self.finding_of_mention(mention, single)).collect()
+    }
+
+    fn finding_of_mention(&self, mention: Mention, single: bool) -> Finding {
+        let reported = Reported {
+            outcome: Some(mention.outcome),
+            prose: if single { self.prose.clone() } else { String::new() },
+            status: remote_status(&mention.reason),
+            diagnostic: mention.reason,
+            source: Some(Source::Prose),
+            ..Reported::default()
+        };
+        let code = codes_in(&reported.diagnostic).code.or_else(|| codes_in(&reported.prose).code);
+        let verdict = judge_report(&reported);
+        Finding {
+            kind: kind_of_outcome(verdict.outcome),
+            recipient: mention.recipient,
+            original_recipient: None,
+            final_recipient: None,
+            code,
+            retries_until: None,
+            verdict,
+        }
+    }
+
+    /// A report that came inside another message: wrapped by a gateway, attached by who forwards it, or quoted whole
+    /// in a text. Looked for only where this message has nothing of its own to say.
+    fn wrapped_findings(&self) -> Vec<Finding> {
+        if self.depth >= MAX_WRAPPED || self.signs.reply {
+            return Vec::new();
+        }
+        let attached = self.parts.iter().filter(|part| original::is_original(part));
+        for part in attached.take(3) {
+            let bytes = part.bytes();
+            if let Some(findings) = self.findings_in(&bytes) {
+                return findings;
+            }
+        }
+        if !self.tail.trim().is_empty()
+            && let Some(findings) =
+                self.tail.find("\nFrom: ").and_then(|_| self.findings_in(from_its_head(&self.tail).as_bytes()))
+        {
+            return findings;
+        }
+        if self.subject.as_deref().is_some_and(is_forward) {
+            let unquoted = unquoted(&[self.prose.as_str(), self.tail.as_str()].concat());
+            let groups = dsn::read_in_text(&unquoted);
+            if !groups.is_empty() {
+                return self.findings_of_groups(groups);
+            }
+        }
+        Vec::new()
+    }
+
+    /// The findings of a wrapped message, if it is itself a report by a mail system.
+    fn findings_in(&self, message: &[u8]) -> Option<Vec<Finding>> {
+        let inner = parts::split(message);
+        let head = inner.first()?;
+        let is_report = head.media == "multipart/report"
+            && head.report_type.as_deref().is_none_or(|kind| kind == "delivery-status");
+        if !is_report {
+            return None;
+        }
+        let findings = Letter::wrapped(&inner, self.options, self.depth + 1).findings();
+        (kind_of(&findings).is_some() && findings.iter().any(|finding| finding.recipient.is_some())).then_some(findings)
+    }
+
+    /// The kind of a message that speaks of no delivery: an answer, by a program or a person, or anything else.
+    pub(super) fn kind_without_findings(&self) -> Kind {
+        let Some(message) = self.parts.first() else { return Kind::Other };
+        if message.report_type.is_some() {
+            return Kind::Other;
+        }
+        let fields = &message.fields;
+        let answers = fields.has("In-Reply-To") || fields.has("References") || self.signs.reply;
+        match auto_reply::read(fields, self.signs) {
+            Automatic::Answer => return Kind::AutoReply,
+            Automatic::Notice if answers => return Kind::AutoReply,
+            Automatic::Notice => return Kind::Other,
+            Automatic::No => {}
+        }
+        let bulk = fields.has("List-Id")
+            || fields.has("List-Unsubscribe")
+            || fields.value("Precedence").is_some_and(|value| {
+                ["bulk", "list", "junk"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+            });
+        if answers && !bulk { Kind::Reply } else { Kind::Other }
+    }
+
+    /// The addresses that the message was sent to.
+    fn ours(&self) -> Vec<String> {
+        let Some(message) = self.parts.first() else { return Vec::new() };
+        // Not X-Original-To or Delivered-To: some systems write the failed recipient there.
+        let values = ["To", "Cc"].iter().filter_map(|name| message.fields.value(name));
+        values
+            .flat_map(|value| {
+                mailbox::in_text(&value).map(|(_, _, address)| address.to_string()).take(20).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Texts of the returned original that may hold a mark.
+    pub(super) fn traces(&self) -> Vec<String> {
+        let originals = self.parts.iter().filter(|part| original::is_original(part));
+        let mut traces: Vec<String> = originals.flat_map(|part| original::traces(&part.bytes())).collect();
+        // In a text, an announcement and an empty line may stand in front of the fields.
+        let mut rest = self.tail.as_bytes();
+        for _ in 0..3 {
+            traces.extend(original::traces(rest));
+            let (_, length) = Fields::read(rest);
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        traces.truncate(MAX_TRACES);
+        traces
+    }
+}
+
+/// The text for people, and what of the returned original stood in it.
+fn prose_of(parts: &[Part<'_>]) -> (String, String) {
+    let (mut prose, mut tail) = (String::new(), String::new());
+    let mut html = String::new();
+    for part in parts
+        .iter()
+        .take_while(|part| !original::is_original(part))
+        .filter(|part| part.is_prose())
+        .take(MAX_PROSE_PARTS)
+    {
+        let mut text = part.text();
+        if !prose.is_empty() && original::begins_like_one(&text) {
+            tail.push_str(&text);
+            break;
+        }
+        let rest = text.split_off(original::start_in_text(&text));
+        let kept = if part.media == "text/html" { &mut html } else { &mut prose };
+        if kept.len() < MAX_PROSE {
+            kept.push_str(&text);
+            kept.push('\n');
+        }
+        tail.push_str(&rest);
+        if !rest.trim().is_empty() {
+            break;
+        }
+    }
+    // The same in two forms, mostly; the plain one may say only that there is another.
+    if !prose.contains('@') && (html.contains('@') || prose.trim().is_empty()) {
+        prose.push_str(&html);
+    }
+    prose.truncate(prose.floor_char_boundary(MAX_PROSE));
+    (prose, tail)
+}
+
+fn kind_of_outcome(outcome: Outcome) -> Kind {
+    match outcome {
+        Outcome::Delivered => Kind::Delivered,
+        Outcome::Delayed => Kind::Delayed,
+        _ => Kind::Bounce,
+    }
+}
+
+/// The code that speaks of the recipient: what the remote host said before what the reporting host made of it.
+fn status_of(group: &Group) -> Option<EnhancedStatus> {
+    let said = remote_status(&group.diagnostic);
+    match (group.status, said) {
+        (Some(status), Some(said)) if said.class() == 2 && status.class() != 2 => Some(status),
+        (_, Some(said)) if !says_little(said) => Some(said),
+        (status, said) => status.or(said),
+    }
+}
+
+/// The enhanced code in a reply: the one directly after a reply code before any other.
+fn remote_status(reply: &str) -> Option<EnhancedStatus> {
+    let bytes = reply.as_bytes();
+    let direct = bytes.windows(4).enumerate().take(4096).find_map(|(at, window)| {
+        let [b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-'] = window else { return None };
+        if at > 0 && bytes.get(at - 1).is_some_and(|before| before.is_ascii_alphanumeric() || b".@".contains(before)) {
+            return None;
+        }
+        let rest = reply.get(at + 4..)?.trim_start_matches(['\'', '#', '(', ' ']);
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        rest[..end].trim_end_matches('.').parse::<EnhancedStatus>().ok().filter(|status| status.subject() <= 7)
+    });
+    direct.filter(|status| !says_little(*status)).or_else(|| codes_in(reply).status).or(direct)
+}
+
+/// A class at most.
+fn says_little(status: EnhancedStatus) -> bool {
+    status.subject() == 0
+}
+
+/// Whether the reply in a group names another recipient of the same report and not its own: some hosts report one
+/// refusal for all.
+fn speaks_of_another(group: &Group, names: &[String]) -> bool {
+    let Some(own) = group.final_recipient.as_ref().map(|own| own.to_lowercase()) else { return false };
+    if names.len() < 2 {
+        return false;
+    }
+    let mut named = mailbox::in_text(&group.diagnostic).map(|found| found.2.to_lowercase()).peekable();
+    if named.peek().is_none() {
+        return false;
+    }
+    let mut others = false;
+    for address in named.take(10) {
+        if address == own || group.original_recipient.as_ref().is_some_and(|original| mailbox::same(original, &address))
+        {
+            return false;
+        }
+        others |= names.contains(&address);
+    }
+    others
+}
+
+/// Whether a subject says that the message was sent on by its reader.
+fn is_forward(subject: &str) -> bool {
+    const MARKS: [&str; 14] = [
+        "fwd:",
+        "fw:",
+        "wg:",
+        "tr:",
+        "rv:",
+        "enc:",
+        "vb:",
+        "vl:",
+        "pd:",
+        "\u{8f6c}\u{53d1}",
+        "\u{8f49}\u{5bc4}",
+        "\u{8ee2}\u{9001}",
+        "fwd ",
+        "[fwd",
+    ];
+    let subject = subject.trim_start().to_lowercase();
+    MARKS.iter().any(|mark| subject.starts_with(mark))
+}
+
+/// A text from the first line that is a header field.
+fn from_its_head(text: &str) -> &str {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let name = line.split_once(':').map_or("", |(name, _)| name);
+        if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            break;
+        }
+        at += line.len();
+    }
+    text.get(at..).unwrap_or_default()
+}
+
+/// A text with the marks of quotation taken off.
+fn unquoted(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines() {
+        let bare = line.trim_start_matches(['>', ' ']);
+        plain.push_str(if line.starts_with('>') { bare } else { line });
+        plain.push('\n');
+    }
+    plain
+}
