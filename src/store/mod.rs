@@ -28,7 +28,7 @@
 //! - A report is received when [`Store::record`] is synced; only then is the peer told 250.
 //! - An event is done when [`Store::acknowledge`] is synced; a crash before it hands the event over again.
 
-#[cfg(all(feature = "testing", feature = "sqlite"))]
+#[cfg(all(feature = "testing", any(feature = "sqlite", feature = "postgres")))]
 pub(crate) mod bench;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
@@ -126,6 +126,10 @@ pub enum Stream {
     /// One of many: a newsletter. Tried for 2 days.
     Bulk,
 }
+
+/// How far open work is counted: whoever waits for its end asks again and again, also before a million messages.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) const COUNTED: i64 = 1_000;
 
 /// What became of one message of [`Store::enqueue`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -496,7 +500,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Looks a delivery up.
     async fn find(&self, delivery: DeliveryId) -> Result<Option<Found>, StoreError>;
 
-    /// Deliveries and events that are not ended: `(deliveries, events)`.
+    /// Deliveries and events that are not ended: `(deliveries, events)`, counted up to [`COUNTED`].
     async fn open_work(&self) -> Result<(u64, u64), StoreError>;
 
     /// The ring's keys.

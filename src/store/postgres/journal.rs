@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::columns::{address, damaged, delivery_id, delivery_key, message_id, optional_json, state, stream, tag};
 use super::scope::Scope;
 use crate::id::DeliveryId;
-use crate::store::{BodyId, Count, CountBy, Found, StoreError};
+use crate::store::{BodyId, COUNTED, Count, CountBy, Found, StoreError};
 use crate::time::Timestamp;
 
 /// Looks a delivery up.
@@ -57,12 +57,13 @@ pub(super) async fn open_work(scope: &Scope<'_>) -> Result<(u64, u64), StoreErro
     let query = scope
         .db
         .prepare_cached(
-            "SELECT (SELECT count(*) FROM returnpath.delivery WHERE state <= 1)
-                  + (SELECT count(*) FROM returnpath.delivery WHERE in_doubt AND state = 2),
-                 (SELECT count(*) FROM returnpath.event WHERE state <= 1)",
+            "SELECT (SELECT count(*) FROM (SELECT FROM returnpath.delivery WHERE state <= 1 LIMIT $1) waiting)
+                  + (SELECT count(*) FROM (
+                         SELECT FROM returnpath.delivery WHERE in_doubt AND state = 2 LIMIT $1) in_flight),
+                 (SELECT count(*) FROM (SELECT FROM returnpath.event WHERE state <= 1 LIMIT $1) pending)",
         )
         .await?;
-    let row = scope.db.query_one(&query, &[]).await?;
+    let row = scope.db.query_one(&query, &[&COUNTED]).await?;
     Ok((row.try_get::<_, i64>(0)?.unsigned_abs(), row.try_get::<_, i64>(1)?.unsigned_abs()))
 }
 

@@ -9,7 +9,7 @@ use super::columns::{
     address, delivery_id, delivery_key, message_id, optional_json, shared_bytes, state, stream, tag, time,
 };
 use crate::id::DeliveryId;
-use crate::store::{BodyId, Count, CountBy, Found, StoreError};
+use crate::store::{BodyId, COUNTED, Count, CountBy, Found, StoreError};
 use crate::time::Timestamp;
 
 /// Looks a delivery up.
@@ -53,10 +53,10 @@ pub(super) fn body(db: &Connection, id: BodyId) -> Result<Option<Arc<[u8]>>, Sto
 /// dead letter too: neither ends by itself, so neither is work that is open.
 pub(super) fn open_work(db: &Connection) -> Result<(u64, u64), StoreError> {
     let number =
-        |sql: &str| -> Result<i64, StoreError> { Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
-    let waiting = number("SELECT count(*) FROM delivery WHERE state <= 1")?;
-    let in_flight = number("SELECT count(*) FROM delivery WHERE in_doubt = 1 AND state = 2")?;
-    let events = number("SELECT count(*) FROM event WHERE state <= 1")?;
+        |sql: &str| -> Result<i64, StoreError> { Ok(db.prepare_cached(sql)?.query_row([COUNTED], |row| row.get(0))?) };
+    let waiting = number("SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state <= 1 LIMIT ?1)")?;
+    let in_flight = number("SELECT count(*) FROM (SELECT 1 FROM delivery WHERE in_doubt = 1 AND state = 2 LIMIT ?1)")?;
+    let events = number("SELECT count(*) FROM (SELECT 1 FROM event WHERE state <= 1 LIMIT ?1)")?;
     Ok(((waiting + in_flight).unsigned_abs(), events.unsigned_abs()))
 }
 
