@@ -115,6 +115,8 @@ pub mod analysis;
 #[doc(hidden)]
 pub mod bench {
     pub use crate::return_path::bench::Sealing;
+    #[cfg(feature = "postgres")]
+    pub use crate::store::bench::Carrying;
     #[cfg(feature = "sqlite")]
     pub use crate::store::bench::Enqueueing;
 }
