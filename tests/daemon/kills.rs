@@ -1,16 +1,15 @@
 //! Killed at random, again and again, while mail goes out and bounces come in.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use returnpath::event::EventKind;
-use returnpath::testing::{Clock, RemoteHost, Report, deliver_to};
+use returnpath::testing::{Clock, RemoteHost};
 use serde_json::Value;
-use tokio::sync::watch;
 
 use crate::crash::{copies, finish, message};
+use crate::postman::{Postman, is_returned};
 use crate::process::{PATIENCE, Site, eventually_within, full};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +38,7 @@ async fn kill_again_and_again(name: &str, rounds: usize, lines_each: usize, remo
 
     for round in 1..=rounds {
         let mut daemon = site.daemon(&["--relay", &relay, "--listen", "127.0.0.1:0", "--retry", "100ms"]);
-        postman.listener.send_replace(Some(daemon.listener().await));
+        postman.goes_to(daemon.listener().await);
         let time = Duration::from_micros(random.below(250_000));
         let kill = tokio::time::sleep(time);
         let feed = async {
@@ -58,7 +57,7 @@ async fn kill_again_and_again(name: &str, rounds: usize, lines_each: usize, remo
 
     // The last run is left alone until all is told.
     let mut daemon = site.daemon(&["--relay", &relay, "--listen", "127.0.0.1:0", "--retry", "100ms"]);
-    postman.listener.send_replace(Some(daemon.listener().await));
+    postman.goes_to(daemon.listener().await);
     for number in (0..messages).filter(|number| !story.queued.contains_key(&format!("k{number}"))) {
         daemon.feed(&message(number)).await;
     }
@@ -102,7 +101,7 @@ async fn kill_again_and_again(name: &str, rounds: usize, lines_each: usize, remo
         let told = delivered.contains(&queued.id) || story.bounces.contains_key(&queued.path);
         assert!(told, "the end of {key} was never told");
     }
-    assert!(postman.refused.lock().unwrap().is_empty(), "{:?}", postman.refused.lock().unwrap());
+    assert!(postman.refused().is_empty(), "{:?}", postman.refused());
     let posted = postman.posted();
     assert!(posted.len() > messages / 4, "bounces came in all the time: {}", posted.len());
     for path in &posted {
@@ -188,66 +187,6 @@ impl Story {
     fn has_end(&self, id: &str) -> bool {
         self.delivered.contains(id) || self.uncertain.contains(id)
     }
-}
-
-/// How many return mail at the same time.
-const POSTMEN: usize = 4;
-
-/// Returns every third message to where it came from, until somebody says 250.
-struct Postman {
-    listener: watch::Sender<Option<SocketAddr>>,
-    posted: Arc<Mutex<HashSet<String>>>,
-    refused: Arc<Mutex<Vec<String>>>,
-}
-
-impl Postman {
-    fn start(remote: Arc<RemoteHost>) -> Postman {
-        let (listener, place) = watch::channel(None::<SocketAddr>);
-        let postman = Postman { listener, posted: Arc::default(), refused: Arc::default() };
-        for first in 0..POSTMEN {
-            let (remote, mut place) = (remote.clone(), place.clone());
-            let (posted, refused) = (postman.posted.clone(), postman.refused.clone());
-            tokio::spawn(async move {
-                for index in (first..).step_by(POSTMEN) {
-                    let taken = remote.message(index).await;
-                    if !is_returned(&taken) || posted.lock().unwrap().contains(&taken.return_path) {
-                        continue;
-                    }
-                    let report = Report::failed(&taken.recipients[0], "5.1.1", "550 5.1.1 no such user")
-                        .original(&taken.data)
-                        .to_string();
-                    loop {
-                        let Ok(place) = place.wait_for(Option::is_some).await.map(|place| place.unwrap()) else {
-                            return;
-                        };
-                        match deliver_to(place, &taken.return_path, &report).await {
-                            Ok(reply) if reply.starts_with("250") => break,
-                            Ok(reply) if reply.starts_with('5') => {
-                                refused.lock().unwrap().push(format!("{reply} for {}", taken.return_path));
-                                break;
-                            }
-                            _ => tokio::time::sleep(Duration::from_millis(5)).await,
-                        }
-                    }
-                    posted.lock().unwrap().insert(taken.return_path);
-                }
-            });
-        }
-        postman
-    }
-
-    fn posted(&self) -> HashSet<String> {
-        self.posted.lock().unwrap().clone()
-    }
-
-    fn has_posted(&self, path: &str) -> bool {
-        self.posted.lock().unwrap().contains(path)
-    }
-}
-
-fn is_returned(taken: &returnpath::testing::Taken) -> bool {
-    let local = taken.recipients[0].split('@').next().unwrap();
-    local[1..].parse::<usize>().unwrap() % 3 == 0
 }
 
 /// Numbers without a pattern (xorshift).

@@ -4,9 +4,11 @@
 
 mod conversation;
 mod crash;
+mod disk;
 mod input;
 mod kills;
 mod name_server;
+mod postman;
 mod process;
 mod route;
 mod start;

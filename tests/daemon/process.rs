@@ -23,6 +23,12 @@ impl Site {
         Site { folder: tempfile::tempdir().unwrap() }
     }
 
+    /// In a folder of its own under this one.
+    #[allow(dead_code, reason = "not every test program that has this module chooses the disk")]
+    pub(crate) fn under(directory: &Path) -> Site {
+        Site { folder: tempfile::tempdir_in(directory).unwrap() }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
