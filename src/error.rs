@@ -47,7 +47,8 @@ impl Error {
         self.0.kind == Kind::Message
     }
 
-    /// The store had no room for the message within `submit_timeout`. Nothing was queued; try again later.
+    /// The store had no room for the message within `submit_timeout`, or another program has held a write transaction on
+    /// its database for as long. Nothing was queued; try again later.
     pub fn is_busy(&self) -> bool {
         self.0.kind == Kind::Busy
     }
@@ -136,6 +137,7 @@ impl From<crate::store::StoreError> for Error {
         use crate::store::StoreError;
         let kind = match error {
             StoreError::Closed => Kind::Closed,
+            StoreError::Busy => Kind::Busy,
             _ => Kind::Storage,
         };
         Error::caused(kind, error.to_string(), error)

@@ -279,7 +279,8 @@ impl MailerBuilder {
         self
     }
 
-    /// How long `send` waits while the store has no room. Default: 30 seconds.
+    /// How long `send` waits while the store has no room, and while another program has a write transaction open in the
+    /// file of a SQLite store. Default: 30 seconds.
     pub fn submit_timeout(mut self, time: Duration) -> Self {
         self.config.submit_timeout = time;
         self

@@ -124,7 +124,9 @@ impl StoreLocation {
     pub(super) async fn open(&self, config: &Config) -> Result<Arc<dyn Store>, Error> {
         match self {
             #[cfg(feature = "sqlite")]
-            StoreLocation::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, config.disk_reserve).await?)),
+            StoreLocation::Sqlite(path) => {
+                Ok(Arc::new(SqliteStore::open_waiting(path, config.disk_reserve, config.submit_timeout).await?))
+            }
             #[cfg(feature = "sqlite")]
             StoreLocation::Memory => Ok(Arc::new(SqliteStore::memory().await?)),
             #[cfg(not(feature = "sqlite"))]

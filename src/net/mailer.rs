@@ -362,7 +362,7 @@ impl Mailer {
         Ok(instance.store.close().await?)
     }
 
-    fn open(&self) -> Result<(), Error> {
+    pub(super) fn open(&self) -> Result<(), Error> {
         if self.instance().stopping() { Err(closed()) } else { Ok(()) }
     }
 }

@@ -1,5 +1,6 @@
 //! The only sockets, tasks and clock: a thin shell around the machines and the store.
 
+mod backup;
 #[cfg_attr(
     not(any(test, feature = "testing")),
     allow(

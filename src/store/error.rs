@@ -26,6 +26,19 @@ pub(crate) enum StoreError {
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file is never out of reach for a while"))]
     #[error("the database cannot do it now, try again later: {0}")]
     Temporary(String),
+    /// Another program has a write transaction open. Nothing was changed.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "only a file is locked as a whole"))]
+    #[error(
+        "another program has held a write transaction on the database for longer than this call waits; nothing was \
+         changed, try again later"
+    )]
+    Busy,
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "a server tells of damage in its own words"))]
+    #[error(
+        "the database {path} is damaged ({why}); nothing was changed by this call. Stop the mailer, keep a copy of the \
+         file and its -wal, and restore a backup, or save what can be read: sqlite3 {path} .recover | sqlite3 NEW"
+    )]
+    Damaged { path: String, why: String },
     #[error("the store is closed")]
     Closed,
     #[error("the store failed: {0}")]

@@ -55,6 +55,7 @@ pub(crate) use error::StoreError;
 use hashed::Hashed;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -526,6 +527,16 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn forget(&self, address: &Address, now: Timestamp) -> Result<u64, StoreError> {
         let _ = (address, now);
         Err(StoreError::Failed("this store cannot forget an address".into()))
+    }
+
+    /// Writes a copy of the store, as it is at one moment, to a file that must not exist.
+    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        let _ = path;
+        Err(StoreError::Failed(
+            "a PostgreSQL database is copied by its own tools: pg_dump for a copy of one moment, pg_basebackup with \
+             archived logs for going back to any moment"
+                .into(),
+        ))
     }
 
     /// Whether the store has so little room left that nothing new may come in: what is in flight still has its place.

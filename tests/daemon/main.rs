@@ -2,6 +2,8 @@
 //!
 //! `RETURNPATH_SCALE=full` makes the long ones long.
 
+#[cfg(feature = "sqlite")]
+mod beside;
 mod conversation;
 mod crash;
 mod disk;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::open::BUSY_TIMEOUT;
 use crate::store::StoreError;
 
 /// How often the log is tried to be cut, and the time between two tries: 10 s in all.
@@ -25,8 +24,9 @@ pub(super) fn rewrite(db: &Connection) -> Result<(), StoreError> {
 /// Moves the whole log into the database and cuts it to nothing; whether that was possible. It does not wait for a
 /// reader: the writer has other things to do.
 pub(super) fn cut_log(db: &Connection) -> Result<bool, StoreError> {
+    let wait: u32 = db.query_row("PRAGMA busy_timeout", [], |row| row.get(0))?;
     db.busy_timeout(Duration::ZERO)?;
     let blocked = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.busy_timeout(Duration::from_millis(wait.into()))?;
     Ok(blocked? == 0)
 }

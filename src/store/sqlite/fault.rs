@@ -1,9 +1,8 @@
 //! What SQLite's errors mean to the caller. No type of the driver leaves this room.
 
-use rusqlite::ErrorCode;
 use rusqlite::ffi;
+use rusqlite::{Connection, ErrorCode};
 
-use super::open::BUSY_TIMEOUT;
 use crate::store::StoreError;
 
 impl From<rusqlite::Error> for StoreError {
@@ -15,11 +14,23 @@ impl From<rusqlite::Error> for StoreError {
             (ErrorCode::DiskFull, _) => StoreError::Full(error.to_string()),
             // A quota that is used up, and a shared-memory file that cannot grow, come as failed writes.
             (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE) => StoreError::Full(error.to_string()),
-            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Failed(format!(
-                "another program has held a write transaction on the database for more than {} s",
-                BUSY_TIMEOUT.as_secs()
-            )),
+            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy,
+            (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => {
+                StoreError::Damaged { path: String::new(), why: error.to_string() }
+            }
             _ => StoreError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl StoreError {
+    /// Names the file, where the error is about one.
+    pub(super) fn of(self, db: &Connection) -> StoreError {
+        match self {
+            StoreError::Damaged { path, why } if path.is_empty() => {
+                StoreError::Damaged { path: db.path().unwrap_or("in memory").to_owned(), why }
+            }
+            other => other,
         }
     }
 }
@@ -34,7 +45,8 @@ mod tests {
         assert!(matches!(failure(ffi::SQLITE_FULL), StoreError::Full(_)));
         assert!(matches!(failure(ffi::SQLITE_IOERR_WRITE), StoreError::Full(_)));
         assert!(matches!(failure(ffi::SQLITE_IOERR_FSYNC), StoreError::Failed(_)));
-        assert!(matches!(failure(ffi::SQLITE_CORRUPT), StoreError::Failed(_)));
+        assert!(matches!(failure(ffi::SQLITE_CORRUPT), StoreError::Damaged { .. }));
+        assert!(matches!(failure(ffi::SQLITE_NOTADB), StoreError::Damaged { .. }));
         assert!(failure(ffi::SQLITE_BUSY).to_string().contains("another program"));
     }
 }

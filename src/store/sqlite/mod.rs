@@ -11,9 +11,12 @@
 //! | `forget` | removing all that names an address |
 //! | `reserve` | room for what is under way when the disk is full |
 //! | `clean` | rewriting the database, cutting its log |
+//! | `log` | a log that a long reader keeps from being cut |
+//! | `backup` | a copy while it runs |
 //!
 //! No type of the driver leaves this room. `src/manual/store.md` draws the tables and says what is synced when.
 
+mod backup;
 mod claim;
 mod clean;
 mod columns;
@@ -23,6 +26,7 @@ mod fault;
 mod forget;
 mod inbound;
 mod journal;
+mod log;
 mod open;
 mod outbound;
 mod purge;
@@ -37,10 +41,12 @@ mod writer;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use self::backup::Copying;
 use self::claim::Turn;
 use self::purge::Stage;
 use self::reader::Readers;
@@ -65,17 +71,25 @@ pub(crate) struct SqliteStore {
     // Dropped first: the last connection that closes tidies the log up, and that should be the writer's.
     readers: Option<Readers>,
     writer: Writer,
+    node: u16,
     turn: Arc<Turn>,
     reserve: Reserve,
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, or makes it, for this process alone. `reserve` is the room in bytes that is kept
-    /// on the disk for what is under way; 0 for none.
+    /// Opens it as tests and benches do.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) async fn open(path: &Path, reserve: u64) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_waiting(path, reserve, Duration::from_secs(30)).await
+    }
+
+    /// Opens the database at `path`, or makes it, for this process alone. `reserve` is the room in bytes that is kept
+    /// on the disk for what is under way; 0 for none. Another program's write transaction is waited for as long as
+    /// `wait`.
+    pub(crate) async fn open_waiting(path: &Path, reserve: u64, wait: Duration) -> Result<SqliteStore, StoreError> {
         let path = open::resolve(path)?;
         let room = Reserve::beside(&path, reserve);
-        let writer = Writer::start(Place::File(path.clone()), room.clone()).await?;
+        let (writer, node) = Writer::start(Place::File(path.clone(), wait), room.clone()).await?;
         // Only now, when the store is this process's.
         if reserve == 0 {
             Reserve::clear(&path);
@@ -84,14 +98,15 @@ impl SqliteStore {
             .keep()
             .map_err(|error| StoreError::Failed(format!("the reserve's thread could not be started: {error}")))?;
         let readers = Some(Readers::new(path));
-        Ok(SqliteStore { readers, writer, turn: Arc::default(), reserve: room, keeper: Mutex::new(Some(keeper)) })
+        let keeper = Mutex::new(Some(keeper));
+        Ok(SqliteStore { readers, writer, node, turn: Arc::default(), reserve: room, keeper })
     }
 
     /// A store that lives as long as this value.
     pub(crate) async fn memory() -> Result<SqliteStore, StoreError> {
         let reserve = Reserve::default();
-        let writer = Writer::start(Place::Memory, reserve.clone()).await?;
-        Ok(SqliteStore { readers: None, writer, turn: Arc::default(), reserve, keeper: Mutex::default() })
+        let (writer, node) = Writer::start(Place::Memory, reserve.clone()).await?;
+        Ok(SqliteStore { readers: None, writer, node, turn: Arc::default(), reserve, keeper: Mutex::default() })
     }
 
     async fn write<T: Send + 'static>(
@@ -235,6 +250,8 @@ impl Store for SqliteStore {
             total += gone;
             next = following;
         }
+        // In quiet times no commit would; where a reader is in the way, the next purge tries again.
+        self.writer.call_alone(clean::cut_log).await?;
         Ok(total)
     }
 
@@ -256,6 +273,18 @@ impl Store for SqliteStore {
             tokio::time::sleep(clean::WAIT).await;
         }
         Err(StoreError::Failed(clean::KEPT_BY_A_READER.into()))
+    }
+
+    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        let path = path.to_owned();
+        match &self.readers {
+            Some(readers) => readers.call_alone(move |db| Copying::to(&path)?.run(db)).await,
+            None => self.writer.call_alone(move |db| Copying::to(&path)?.run(db)).await,
+        }
+    }
+
+    fn node(&self) -> u16 {
+        self.node
     }
 
     fn is_short_of_room(&self) -> bool {

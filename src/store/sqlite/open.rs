@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::backup::node;
 use super::schema::{APPLICATION_ID, FORMAT, migrate};
 use crate::store::StoreError;
 
-/// How long another program's write transaction is waited for. Longer than any that is short; shorter than what
-/// a supervisor takes for a hang.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a reader waits for another program that has the whole database: only while that opens or repairs it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many pages the log may have before a commit moves them into the database: 16 MiB. A page that is written
 /// often is then moved once, not each time.
-const CHECKPOINT_PAGES: u32 = 4096;
+pub(super) const CHECKPOINT_PAGES: u32 = 4096;
 
 /// To what size the log is cut back after a long reader made it grow: 64 MiB.
-const LOG_SIZE_LIMIT: u32 = 64 << 20;
+pub(super) const LOG_SIZE_LIMIT: u32 = 64 << 20;
 
 /// Statements that a connection keeps compiled: more than this room has.
 const STATEMENTS: usize = 128;
@@ -31,23 +31,26 @@ const STATEMENTS: usize = 128;
 /// The writer's connection. The lock is released after the connection is closed: fields drop in this order.
 pub(super) struct Opened {
     pub(super) db: Connection,
+    /// The node number in its ids.
+    pub(super) node: u16,
     _lock: Option<File>,
 }
 
-/// Opens the file at `path`, or makes it, and takes ownership of it.
-pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
+/// Opens the file at `path`, or makes it, and takes ownership of it. Another program's write transaction is waited for as
+/// long as `wait`.
+pub(super) fn open(path: &Path, wait: Duration) -> Result<Opened, StoreError> {
     inspect(path)?;
     let lock = lock(path)?;
     create(path)?;
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| cannot_open(path, error))?;
-    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.busy_timeout(wait)?;
     let format = format_of(&db, path)?;
     if format == 0 {
         // Must stand before the first table. Purging gives pages back to the disk in small steps.
         db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     }
-    migrate(&db, format)?;
+    migrate(&db, format).map_err(|error| error.of(&db))?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         let why =
@@ -64,7 +67,8 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     ))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     sync_directory(path)?;
-    Ok(Opened { db, _lock: Some(lock) })
+    let node = node(&db).map_err(|error| error.of(&db))?;
+    Ok(Opened { db, node, _lock: Some(lock) })
 }
 
 /// A database in memory: the same tables, gone with the store.
@@ -72,7 +76,7 @@ pub(super) fn memory() -> Result<Opened, StoreError> {
     let db = Connection::open_in_memory()?;
     migrate(&db, 0)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
-    Ok(Opened { db, _lock: None })
+    Ok(Opened { db, node: 0, _lock: None })
 }
 
 /// A second connection to the file, which can only read.
@@ -91,21 +95,24 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
         Ok(found) if found.is_dir() => Err(cannot_open(path, "it is a directory; name a file in it")),
         Ok(found) => Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let name = path.file_name().ok_or_else(|| cannot_open(path, "it does not name a file"))?;
-            let directory = match path.parent() {
-                Some(parent) if parent != Path::new("") => parent,
-                _ => Path::new("."),
-            };
-            let found = fs::canonicalize(directory).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    cannot_open(path, format!("the directory {} does not exist", directory.display()))
-                }
-                _ => cannot_open(path, error),
-            })?;
-            Ok(found.join(name))
+            resolve_new(path).map_err(|why| cannot_open(path, why))
         }
         Err(error) => Err(cannot_open(path, error)),
     }
+}
+
+/// The one name of a file that is to be made; an error says what is wrong with its directory.
+pub(super) fn resolve_new(path: &Path) -> Result<PathBuf, String> {
+    let name = path.file_name().ok_or("it does not name a file")?;
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let found = fs::canonicalize(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("the directory {} does not exist", directory.display()),
+        _ => format!("{}: {error}", directory.display()),
+    })?;
+    Ok(found.join(name))
 }
 
 /// Looks at the first bytes of an existing file before anything is made beside it.
@@ -144,7 +151,16 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 
 fn lock(path: &Path) -> Result<File, StoreError> {
     let side = beside(path, ".lock");
-    let file = owner_only().create(true).truncate(false).open(&side).map_err(|error| cannot_open(&side, error))?;
+    let file = owner_only().create(true).truncate(false).open(&side).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            let file = side.display();
+            cannot_open(
+                path,
+                format!("its directory cannot be written to ({file}: {error}); the store needs files there"),
+            )
+        }
+        _ => cannot_open(&side, error),
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.display().to_string() }),
@@ -180,7 +196,7 @@ fn format_of(db: &Connection, path: &Path) -> Result<u32, StoreError> {
     };
     let (application, version, tables) = read().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => not_a_store(path, "it is not an SQLite database"),
-        Some(ErrorCode::DatabaseCorrupt) => not_a_store(path, &format!("it is damaged ({error})")),
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::from(error).of(db),
         _ => cannot_open(path, error),
     })?;
     match u32::try_from(version) {
@@ -194,7 +210,7 @@ fn format_of(db: &Connection, path: &Path) -> Result<u32, StoreError> {
 }
 
 /// Makes the names of new files durable. Where a directory cannot be opened as a file, the system keeps names by itself.
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     if cfg!(unix)
         && let Some(directory) = path.parent()
     {

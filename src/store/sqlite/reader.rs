@@ -50,11 +50,25 @@ impl Readers {
                 None => open_reader(&inner.path)?,
             };
             db.prepare_cached("BEGIN")?.execute([])?;
-            let result = work(&db);
+            let result = work(&db).map_err(|error| error.of(&db));
             // A connection that cannot even end its read is not used again.
             db.prepare_cached("COMMIT")?.execute([])?;
             guard(&inner.idle).push(db);
             result
+        });
+        read.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs `work` on a connection of its own, in no transaction.
+    pub(super) async fn call_alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = self.inner.clone();
+        let permit = inner.permits.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&open_reader(&inner.path)?)
         });
         read.await.map_err(|_| StoreError::Closed)?
     }

@@ -13,11 +13,13 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clean::cut_log;
+use super::log::Log;
 use super::open::{self, Opened};
 use super::reserve::Reserve;
 use crate::store::StoreError;
@@ -31,9 +33,9 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Which database the thread opens.
+/// Which database the thread opens; of a file also how long another program's transaction is waited for.
 pub(super) enum Place {
-    File(PathBuf),
+    File(PathBuf, Duration),
     Memory,
 }
 
@@ -58,22 +60,22 @@ pub(super) enum Needs {
 }
 
 impl Writer {
-    /// Starts the thread; answers when it has opened the database.
-    pub(super) async fn start(place: Place, reserve: Reserve) -> Result<Writer, StoreError> {
+    /// Starts the thread; answers when it has opened the database, with the node number in its ids.
+    pub(super) async fn start(place: Place, reserve: Reserve) -> Result<(Writer, u16), StoreError> {
         let (jobs, queue) = mpsc::channel(WAITING);
         let (opened, ready) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("returnpath-store".into())
             .spawn(move || {
-                let database = match place {
-                    Place::File(path) => open::open(&path),
-                    Place::Memory => open::memory(),
+                let (database, log) = match &place {
+                    Place::File(path, wait) => (open::open(path, *wait), Some(Log::of(path))),
+                    Place::Memory => (open::memory(), None),
                 };
                 match database {
                     Ok(database) => {
                         // Whoever opened it may be gone already; then the channel is closed and this ends.
-                        let _ = opened.send(Ok(()));
-                        run(&database, queue, &reserve);
+                        let _ = opened.send(Ok(database.node));
+                        run(&database, queue, &reserve, log);
                     }
                     Err(error) => {
                         let _ = opened.send(Err(error));
@@ -81,8 +83,8 @@ impl Writer {
                 }
             })
             .map_err(|error| StoreError::Failed(format!("the writer's thread could not be started: {error}")))?;
-        ready.await.map_err(|_| StoreError::Closed)??;
-        Ok(Writer { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+        let node = ready.await.map_err(|_| StoreError::Closed)??;
+        Ok((Writer { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) }, node))
     }
 
     /// Runs `work` on the writer's connection; answers when its result is committed.
@@ -184,7 +186,7 @@ where
     }
 
     fn run(&mut self, db: &Connection) -> Result<(), StoreError> {
-        let result = (self.work)(db);
+        let result = (self.work)(db).map_err(|error| error.of(db));
         let done = result.as_ref().map(|_| ()).map_err(StoreError::clone);
         self.result = Some(result);
         done
@@ -199,12 +201,15 @@ where
     }
 }
 
-fn run(database: &Opened, mut queue: mpsc::Receiver<Box<dyn Job>>, reserve: &Reserve) {
+fn run(database: &Opened, mut queue: mpsc::Receiver<Box<dyn Job>>, reserve: &Reserve, mut log: Option<Log>) {
     let mut group = Vec::new();
     while queue.blocking_recv_many(&mut group, WAITING) > 0 {
         group.retain(|job| job.is_wanted());
         let alone: Vec<_> = group.extract_if(.., |job| job.needs() == Needs::Solitude).collect();
         commit(&database.db, &mut group, reserve);
+        if let Some(log) = &mut log {
+            log.look(&database.db);
+        }
         for mut job in alone {
             let done = job.run(&database.db);
             job.reply(done);
@@ -291,8 +296,8 @@ fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
 }
 
 fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
-    db.prepare_cached(sql)?.execute([])?;
-    Ok(())
+    let run = || db.prepare_cached(sql)?.execute([]);
+    run().map(drop).map_err(|error| StoreError::from(error).of(db))
 }
 
 /// What the lock protects is whole at every instant, so a panic elsewhere does not spoil it.

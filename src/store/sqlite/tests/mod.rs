@@ -71,7 +71,9 @@ fn copy_image(from: &Path, to: &Path) {
     }
 }
 
+mod backup;
 mod crash;
+mod damage;
 mod forget;
 mod group;
 mod opening;

@@ -108,6 +108,24 @@ async fn paths_that_cannot_be_opened_say_why() {
 }
 
 #[tokio::test]
+async fn a_directory_that_cannot_be_written_to_is_named() {
+    use super::reserve::SmallDisk;
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: this process may not mount a small file system");
+        return;
+    };
+    let path = disk.path().join("mail.db");
+    drop(SqliteStore::open(&path, 0).await.unwrap());
+    fs::remove_file(disk.path().join("mail.db.lock")).unwrap();
+    disk.make_read_only();
+    for path in [path, disk.path().join("new.db")] {
+        let error = refusal(&path).await;
+        assert!(matches!(error, StoreError::CannotOpen { .. }), "{error}");
+        assert!(error.to_string().contains("its directory cannot be written to"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_file_becomes_a_store() {
     let files = Files::new();
     let path = files.next();

@@ -11,10 +11,10 @@ use crate::store::{NewMessage, Settled, State, StoreError};
 const RESERVE: u64 = 3 << 20;
 
 /// A file system of 16 MiB in memory; `None` where this process may not mount one.
-struct SmallDisk(TempDir);
+pub(super) struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
+    pub(super) fn mount() -> Option<SmallDisk> {
         let directory = TempDir::new().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
@@ -22,6 +22,15 @@ impl SmallDisk {
             .output()
             .is_ok_and(|mount| mount.status.success());
         mounted.then_some(SmallDisk(directory))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(super) fn make_read_only(&self) {
+        let mount = Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()).status();
+        assert!(mount.is_ok_and(|status| status.success()));
     }
 
     fn fill(&self) {
