@@ -47,6 +47,8 @@ pub struct RemoteHost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Taken {
+    /// The name that its sender gave in EHLO or HELO.
+    pub client: String,
     /// From MAIL FROM, without the brackets.
     pub return_path: String,
     /// From RCPT TO, without the brackets.
@@ -198,7 +200,8 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream) -> std::io::Result<()>
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 remote.example ESMTP\r\n").await?;
-    let mut envelope = Taken { return_path: String::new(), recipients: Vec::new(), data: String::new() };
+    let mut envelope =
+        Taken { client: String::new(), return_path: String::new(), recipients: Vec::new(), data: String::new() };
     let mut line = String::new();
     loop {
         line.clear();
@@ -210,6 +213,9 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream) -> std::io::Result<()>
         }
         let command = line.trim_end().to_owned();
         let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        if matches!(verb.as_str(), "EHLO" | "HELO") {
+            envelope.client = command.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        }
         let reply = match verb.as_str() {
             "EHLO" => "250-remote.example\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME".to_owned(),
             "HELO" => "250 remote.example".to_owned(),

@@ -116,6 +116,12 @@ impl Daemon {
         }
     }
 
+    /// Its standard input, to be written to by another task.
+    #[allow(dead_code, reason = "not every test program that has this module feeds from several tasks")]
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("it is taken once")
+    }
+
     pub(crate) fn end_input(&mut self) {
         self.stdin = None;
     }

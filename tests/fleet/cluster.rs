@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -198,6 +197,3 @@ fn free_port() -> u16 {
 fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }
-
-/// Longer than the lease of a process, which the tests do not change.
-pub(crate) const PAST_ITS_LEASE: Duration = Duration::from_secs(40);

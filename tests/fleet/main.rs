@@ -6,6 +6,11 @@
 #![cfg(all(feature = "postgres", feature = "testing", unix))]
 
 mod cluster;
+mod deaths;
+mod fleet;
+#[path = "../daemon/name_server.rs"]
+#[expect(dead_code, reason = "the daemon's own tests use the rest of it")]
+mod name_server;
 #[path = "../daemon/process.rs"]
 #[expect(dead_code, reason = "the daemon's own tests use the rest of it")]
 mod process;

@@ -1,149 +1,75 @@
 //! Three daemons share one queue.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 
-use returnpath::testing::RemoteHost;
-use serde_json::{Value, json};
+use returnpath::testing::{Clock, RemoteHost};
 
-use crate::cluster::{Cluster, PAST_ITS_LEASE};
-use crate::process::{DOMAIN, Daemon, eventually, full};
-use crate::story::Story;
+use crate::cluster::Cluster;
+use crate::fleet::{ALL_DUE, Fleet, client, message, until_answer};
+use crate::name_server::{Answer, NameServer};
+use crate::process::full;
 
-fn message(number: usize, domains: usize) -> Value {
-    json!({
-        "from": "news@example.org",
-        "to": format!("r{number}@d{}.example", number % domains),
-        "subject": "Hello",
-        "text": "Good morning.",
-        "tag": number,
-        "key": format!("k{number}"),
-    })
-}
-
-/// So many daemons that all listen; one that is killed leaves its place empty.
-async fn fleet(count: usize, url: &str, remote: &RemoteHost) -> Vec<Option<Daemon>> {
-    let relay = remote.address().to_string();
-    let flags = ["--domain", DOMAIN, "--ehlo", "mail.example.org", "--quiet", "--listen", "127.0.0.1:0"];
-    let store = ["--store", url, "--relay", &relay];
-    let fleet: Vec<Option<Daemon>> = (0..count).map(|_| Some(Daemon::start([&flags[..], &store].concat()))).collect();
-    for daemon in fleet.iter().flatten() {
-        daemon.listener().await;
-    }
-    fleet
-}
-
-fn hear(story: &mut Story, fleet: &[Option<Daemon>]) {
-    for (who, daemon) in fleet.iter().enumerate() {
-        if let Some(daemon) = daemon {
-            story.hear(who, daemon);
-        }
-    }
-}
-
-/// Waits until all are queued and have an end.
-async fn until_complete(story: &mut Story, fleet: &[Option<Daemon>], messages: usize) {
-    eventually("every message has an end", || {
-        hear(story, fleet);
-        story.is_complete(messages)
-    })
-    .await;
-}
-
-/// What nobody was told to be queued is given again, under the same key, to the first daemon; then as above.
-async fn give_again(story: &mut Story, fleet: &mut [Option<Daemon>], messages: usize) {
-    let lost: Vec<usize> = (0..messages).filter(|n| !story.queued.contains_key(&format!("k{n}"))).collect();
-    for number in lost {
-        fleet[0].as_mut().unwrap().feed(&message(number, 7)).await;
-    }
-    until_complete(story, fleet, messages).await;
-}
-
+/// To one site the fleet has four connections; to fifty no process needs to wait for another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_has_its_share_and_none_is_sent_twice() {
     let Some(cluster) = Cluster::start() else { return };
-    for domains in [1, 50] {
-        let messages = if full() { 30_000 } else { 1_500 };
-        let remote = Arc::new(RemoteHost::start().await.unwrap());
-        let mut fleet = fleet(3, &cluster.url(), &remote).await;
-        for number in 0..messages {
-            let key = number + domains * 1_000_000;
-            fleet[number % 3].as_mut().unwrap().feed(&message(key, domains)).await;
+    let names = NameServer::start([("mx.example", Answer::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)))]).await;
+    let mut first = 0;
+    for sites in [1, 50] {
+        for site in 0..sites {
+            names.set(&format!("d{site}.example"), Answer::Exchangers(vec![(10, "mx.example")]));
         }
-        let mut story = Story::default();
-        until_complete(&mut story, &fleet, messages).await;
-        assert_eq!(story.check(&remote), 0);
-        assert!(story.uncertain.is_empty(), "nobody died");
-        let shares: Vec<usize> = fleet
-            .iter()
-            .flatten()
-            .map(|daemon| daemon.lines().iter().filter(|line| line["event"] == "delivered").count())
-            .collect();
-        println!("{domains} destinations: {shares:?} events of {messages} messages");
-        for daemon in fleet.into_iter().flatten() {
-            daemon.terminate();
-            daemon.end().await;
+        for queue in [Queue::AsItComes, Queue::AllAtOnce] {
+            let messages = if full() { 30_000 } else { 1_800 };
+            share(&cluster, &names, sites, queue, first..first + messages).await;
+            first += messages;
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_when_daemons_and_the_database_die() {
-    let Some(cluster) = Cluster::start() else { return };
-    let messages = if full() { 30_000 } else { 1_200 };
-    let remote = Arc::new(RemoteHost::start().await.unwrap());
-    let mut story = Story::default();
-    let mut fleet = fleet(3, &cluster.url(), &remote).await;
-    for number in 0..messages {
-        fleet[number % 3].as_mut().unwrap().feed(&message(number, 7)).await;
-    }
-    let seen = |fleet: &[Option<Daemon>]| -> usize {
-        fleet
-            .iter()
-            .flatten()
-            .map(|daemon| daemon.lines().iter().filter(|line| line["event"] == "queued").count())
-            .sum()
-    };
-    eventually("a part is queued", || seen(&fleet) > messages / 4).await;
-    signal(fleet[1].as_ref().unwrap(), "STOP");
-    let killed = fleet[2].take().unwrap();
-    story.take(killed.kill().await);
-    cluster.restart();
-    tokio::time::sleep(PAST_ITS_LEASE).await;
-    signal(fleet[1].as_ref().unwrap(), "CONT");
-    hear(&mut story, &fleet);
-    give_again(&mut story, &mut fleet, messages).await;
-    let twice = story.check(&remote);
-    println!("{messages} messages: {} uncertain, {twice} sent twice", story.uncertain.len());
+/// How messages come to be due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    /// Each daemon is given a third, and sends meanwhile.
+    AsItComes,
+    /// The remote host puts all off; when it takes them at last, all are in the store, due, and nobody's.
+    AllAtOnce,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_when_the_standby_takes_over() {
-    let Some(primary) = Cluster::start() else { return };
-    let standby = primary.standby();
-    let url = primary.url_with(&standby);
-    let messages = if full() { 30_000 } else { 600 };
-    let remote = Arc::new(RemoteHost::start().await.unwrap());
-    let mut story = Story::default();
-    let mut fleet = fleet(2, &url, &remote).await;
-    for number in 0..messages {
-        fleet[number % 2].as_mut().unwrap().feed(&message(number, 7)).await;
+async fn share(cluster: &Cluster, names: &NameServer, sites: usize, queue: Queue, numbers: Range<usize>) {
+    let started = Clock::system().now();
+    let remote = RemoteHost::start().await.unwrap();
+    let (dns, port) = (names.address(), remote.address().port().to_string());
+    let flags = ["--dns", &dns, "--smtp-port", &port, "--allow-loopback"];
+    let mut fleet = Fleet::start(3, &cluster.url(), &flags).await;
+    let messages = numbers.len();
+    if queue == Queue::AllAtOnce {
+        remote.on_end_of_data("451 4.3.0 not now");
     }
-    eventually("a part is delivered", || remote.taken().len() > messages / 4).await;
-    primary.kill();
-    standby.promote();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    eventually("every message is queued or refused", || {
-        hear(&mut story, &fleet);
-        story.queued.len() + story.errors.len() >= messages
-    })
-    .await;
-    give_again(&mut story, &mut fleet, messages).await;
-    let twice = story.check(&remote);
-    println!("{messages} messages: {} uncertain, {twice} sent twice", story.uncertain.len());
+    for who in 0..3 {
+        fleet.feed(who, numbers.clone().skip(who).step_by(3).map(|number| message(number, sites)));
+    }
+    if queue == Queue::AllAtOnce {
+        fleet.until("every message is queued", |story| story.queued.len() == messages).await;
+        until_answer(cluster, UNTRIED, "0").await;
+        remote.on_end_of_data("250 2.0.0 taken");
+        cluster.sql(ALL_DUE);
+    }
+    fleet.until("every message has its end", |story| story.is_complete(messages)).await;
+    let story = fleet.stop().await;
+    let figures = story.check(&remote, std::iter::empty());
+    let mut shares: BTreeMap<String, usize> = (0..3).map(|who| (client(who), 0)).collect();
+    for taken in remote.taken() {
+        *shares.get_mut(&taken.client).unwrap() += 1;
+    }
+    let time = Clock::system().now().since(started);
+    println!("{sites} sites, {queue:?}: {:?} {figures:?} {time:?}", shares.values());
+    for (client, share) in shares {
+        assert!(share * 5 >= messages, "{client} sent {share} of {messages}");
+    }
 }
 
-fn signal(daemon: &Daemon, name: &str) {
-    let status = std::process::Command::new("kill").args([&format!("-{name}"), &daemon.process_id()]).status();
-    assert!(status.unwrap().success());
-}
+/// Deliveries that were not put off.
+const UNTRIED: &str = "SELECT count(*) FROM returnpath.delivery WHERE state IN (1, 2) OR state = 0 AND attempts = 0";
