@@ -36,7 +36,8 @@ pub(crate) async fn serve(instance: Arc<Instance>, destination: String) {
         }
         return;
     };
-    let mut server = Server { instance: &instance, destination: &destination, carried: VecDeque::new() };
+    let mut server =
+        Server { instance: &instance, destination: &destination, carried: VecDeque::new(), is_leaving: false };
     while !instance.stopping() && server.has_work() {
         server.attempt().await;
     }
@@ -67,6 +68,8 @@ struct Server<'a> {
     destination: &'a str,
     /// Deliveries that one host has failed in this attempt, with what was seen: another host is next.
     carried: VecDeque<(Waiting, Option<Seen>)>,
+    /// The connection is for other processes: what it has begun is the last.
+    is_leaving: bool,
 }
 
 /// A host to try.
@@ -92,7 +95,13 @@ struct Conversation {
 
 impl Server<'_> {
     fn has_work(&self) -> bool {
-        !self.carried.is_empty() || lock(&self.instance.ready).len(self.destination) > 0
+        !self.carried.is_empty() || !self.is_leaving && lock(&self.instance.ready).len(self.destination) > 0
+    }
+
+    /// Whether the connection is to end because others have a right to it.
+    fn leaves(&mut self) -> bool {
+        self.is_leaving = self.is_leaving || lock(&self.instance.ready).ends_surplus(self.destination);
+        self.is_leaving
     }
 
     /// One pass over the hosts of the destination. Afterwards something was settled, or nothing waits.
@@ -268,6 +277,11 @@ impl Server<'_> {
         // What this host has failed stays aside: it goes to the next one.
         let mut failed: VecDeque<(Waiting, Option<Seen>)> = VecDeque::new();
         loop {
+            if !quitting && open_slots > 0 && self.leaves() && self.carried.is_empty() {
+                quitting = true;
+                let now = line.now();
+                line.machine().quit(now);
+            }
             while open_slots > 0 && !quitting && !*stop.borrow() {
                 let Some(mut waiting) = self.next().await else { break };
                 waiting.tried = true;
@@ -365,7 +379,15 @@ impl Server<'_> {
         loop {
             let waiting = match self.carried.pop_front() {
                 Some((waiting, _)) => waiting,
-                None => lock(&self.instance.ready).pop(self.destination)?,
+                None => {
+                    let mut ready = lock(&self.instance.ready);
+                    let waiting = ready.pop(self.destination)?;
+                    if ready.runs_low(self.destination) {
+                        drop(ready);
+                        self.instance.due_at(self.instance.clock.now());
+                    }
+                    waiting
+                }
             };
             let now = self.instance.clock.now();
             match expired_unattempted(&waiting.delivery, self.instance.since(now), now) {

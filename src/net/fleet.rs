@@ -105,6 +105,7 @@ pub(crate) async fn listen_for_news(instance: Arc<Instance>, mut stop: watch::Re
                 instance.follow_ring().await;
                 instance.fleet.hurry();
             }
+            News::Processes => instance.fleet.hurry(),
         }
     }
 }

@@ -74,8 +74,8 @@ async fn claim_due(instance: &Arc<Instance>) -> Result<usize, StoreError> {
     let request = {
         let ready = lock(&instance.ready);
         ClaimRequest {
-            limit: ready.room().min(CLAIM_BATCH),
-            per_destination: ready.per_destination().min(CLAIM_SHARE),
+            limit: ready.room().min(ready.part_of(CLAIM_BATCH)),
+            per_destination: ready.per_destination().min(ready.part_of(CLAIM_SHARE)),
             skip: ready.full(),
             now,
             lease_until: instance.lease_until(),

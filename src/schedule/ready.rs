@@ -65,6 +65,8 @@ struct Queue {
     /// Of both.
     bytes: usize,
     connections: usize,
+    /// Those of them that are about to end, for other processes.
+    leaving: usize,
     /// Other processes have all connections of this destination: it takes nothing until the one that found out ends.
     closed: bool,
     /// Rings when a message comes, for an idle connection.
@@ -104,12 +106,34 @@ impl Ready {
         (self.limits.connections / self.processes.max(1)).max(1)
     }
 
-    /// Whether enough waits here for a destination that more is better left to the other processes.
+    /// Whether a connection of this destination is to end because other processes have come: this one has more than its
+    /// part. Said once for each that is too much.
+    pub(crate) fn ends_surplus(&mut self, destination: &str) -> bool {
+        let own = self.own_connections();
+        let Some(queue) = self.queues.get_mut(destination).filter(|_| self.processes > 1) else { return false };
+        let is_surplus = queue.connections.saturating_sub(queue.leaving) > own;
+        queue.leaving += usize::from(is_surplus);
+        is_surplus
+    }
+
+    /// Whether enough waits here, for a destination or for all, that a new message is better left to the other processes.
     pub(crate) fn leaves_to_others(&self, destination: &str) -> bool {
         self.processes > 1
-            && self.queues.get(destination).is_some_and(|queue| {
-                queue.waiting.len() + queue.reserved >= LEFT_TO_OTHERS.saturating_mul(self.own_connections())
-            })
+            && (self.messages >= LEFT_TO_OTHERS_IN_ALL
+                || self.queues.get(destination).is_some_and(|queue| {
+                    queue.waiting.len() + queue.reserved >= LEFT_TO_OTHERS.saturating_mul(self.own_connections())
+                }))
+    }
+
+    /// This process's part of what is claimed at once by one that is alone.
+    pub(crate) fn part_of(&self, batch: usize) -> usize {
+        batch.div_ceil(self.processes.max(1))
+    }
+
+    /// Whether so little is left for a destination, of what is claimed beside other processes, that more is to be
+    /// claimed now.
+    pub(crate) fn runs_low(&self, destination: &str) -> bool {
+        self.processes > 1 && self.len(destination) == ENOUGH_BESIDE_OTHERS / 2
     }
 
     /// No further connection to this destination is free in the fleet. Where this process has none but the one that
@@ -236,10 +260,13 @@ impl Ready {
         }
     }
 
-    /// Destinations that have no room.
+    /// Destinations that have no room, or so much that the rest is for other processes to claim.
     pub(crate) fn full(&self) -> Vec<String> {
         let share = self.share();
-        self.queues.iter().filter(|(_, queue)| share.is_used_up(queue)).map(|(name, _)| name.clone()).collect()
+        let has_enough =
+            |queue: &Queue| self.processes > 1 && queue.waiting.len() + queue.reserved >= ENOUGH_BESIDE_OTHERS;
+        let is_full = |queue: &Queue| share.is_used_up(queue) || has_enough(queue);
+        self.queues.iter().filter(|(_, queue)| is_full(queue)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Takes a connection for each destination that has messages and needs one: the first at once, a further one
@@ -272,6 +299,7 @@ impl Ready {
         self.connections = self.connections.saturating_sub(1);
         if let Some(queue) = self.queues.get_mut(destination) {
             queue.connections = queue.connections.saturating_sub(1);
+            queue.leaving = queue.leaving.saturating_sub(1);
             queue.closed = false;
         }
         self.tidy(destination);
@@ -295,6 +323,10 @@ fn tried_bytes(tried: &[Waiting]) -> usize {
 const MESSAGES_PER_CONNECTION: usize = 16;
 /// For each connection; enough to keep it busy while more is claimed.
 const LEFT_TO_OTHERS: usize = 50;
+/// For all destinations together: a burst of some hundred goes out without a way through the store.
+const LEFT_TO_OTHERS_IN_ALL: usize = 200;
+/// For one destination: a tenth of a second of work, and several claims are made before a thousand are shared out.
+const ENOUGH_BESIDE_OTHERS: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -319,6 +351,42 @@ mod tests {
         assert_eq!(ready.full(), ["slow.example"]);
         assert!(ready.reserve("fast.example", 4));
         assert_eq!(ready.room(), 35);
+    }
+
+    #[test]
+    fn beside_other_processes_no_more_is_taken_than_keeps_the_connections_busy() {
+        let mut ready = Ready::new(ReadyLimits::default());
+        for n in 0..LEFT_TO_OTHERS_IN_ALL {
+            assert!(ready.reserve(&format!("d{n}.example"), 4) && ready.reserve("busy.example", 4));
+            ready.push(waiting("busy.example"));
+        }
+        assert!(ready.full().is_empty() && !ready.leaves_to_others("new.example"), "one that is alone takes all");
+        assert_eq!((ready.part_of(500), ready.runs_low("busy.example")), (500, false));
+        ready.share_with(3);
+        assert_eq!(ready.full(), ["busy.example"]);
+        assert!(ready.leaves_to_others("busy.example") && ready.leaves_to_others("new.example"));
+        assert_eq!(ready.part_of(500), 167);
+        while !ready.runs_low("busy.example") {
+            ready.pop("busy.example").unwrap();
+        }
+        assert_eq!(ready.len("busy.example"), ENOUGH_BESIDE_OTHERS / 2);
+        assert!(ready.full().is_empty());
+    }
+
+    #[test]
+    fn connections_are_ended_when_other_processes_come() {
+        let mut ready = Ready::new(ReadyLimits::default());
+        for _ in 0..100 {
+            assert!(ready.reserve("busy.example", 4));
+            ready.push(waiting("busy.example"));
+        }
+        assert_eq!(ready.open_connections().len(), 4);
+        assert!(!ready.ends_surplus("busy.example") && !ready.ends_surplus("other.example"));
+        ready.share_with(2);
+        assert_eq!([(); 4].map(|()| ready.ends_surplus("busy.example")), [true, true, false, false]);
+        ready.connection_ended("busy.example");
+        ready.connection_ended("busy.example");
+        assert!(!ready.ends_surplus("busy.example") && ready.open_connections().is_empty());
     }
 
     #[test]

@@ -426,6 +426,8 @@ pub(crate) enum News {
     Events,
     /// The ring has changed.
     Keys,
+    /// A process has come or gone.
+    Processes,
 }
 
 /// How long each class of row is kept.

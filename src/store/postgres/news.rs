@@ -21,6 +21,7 @@ pub(super) async fn notify(scope: &Scope<'_>, news: News) -> Result<(), StoreErr
         News::Work => "work",
         News::Events => "events",
         News::Keys => "keys",
+        News::Processes => "processes",
     };
     let notify = scope.db.prepare_cached("SELECT pg_notify('returnpath', $1)").await?;
     scope.db.execute(&notify, &[&name]).await?;
@@ -39,6 +40,7 @@ struct Heard {
     work: AtomicBool,
     events: AtomicBool,
     keys: AtomicBool,
+    processes: AtomicBool,
     something: Notify,
 }
 
@@ -53,9 +55,12 @@ impl Listener {
     pub(super) async fn next(&self) -> News {
         loop {
             let something = self.heard.something.notified();
-            for (flag, news) in
-                [(&self.heard.keys, News::Keys), (&self.heard.work, News::Work), (&self.heard.events, News::Events)]
-            {
+            for (flag, news) in [
+                (&self.heard.keys, News::Keys),
+                (&self.heard.processes, News::Processes),
+                (&self.heard.work, News::Work),
+                (&self.heard.events, News::Events),
+            ] {
                 if flag.swap(false, Ordering::AcqRel) {
                     return news;
                 }
@@ -84,6 +89,7 @@ impl Heard {
             "work" | "outbox" => self.work.store(true, Ordering::Release),
             "events" => self.events.store(true, Ordering::Release),
             "keys" => self.keys.store(true, Ordering::Release),
+            "processes" => self.processes.store(true, Ordering::Release),
             // A newer version tells more.
             _ => return,
         }
@@ -105,7 +111,7 @@ async fn listen_once(config: &Config, tls: MakeRustlsConnect, heard: &Heard) -> 
     let listening = async {
         client.batch_execute("LISTEN returnpath").await?;
         // While nobody listened, anything may have happened.
-        for payload in ["work", "events", "keys"] {
+        for payload in ["work", "events", "keys", "processes"] {
             heard.hear(payload);
         }
         std::future::pending::<Result<(), tokio_postgres::Error>>().await

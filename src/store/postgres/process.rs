@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::columns::size;
+use super::news::notify;
 use super::scope::Scope;
-use crate::store::{Beat, StoreError};
+use crate::store::{Beat, News, StoreError};
 
 /// What this process is to the others.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,8 @@ pub(super) async fn register(scope: &Scope<'_>, keys: u64, lease: Duration) -> R
     let Some(row) = scope.db.query_opt(&insert, &[&millis(lease), &(keys as i64)]).await? else {
         return Err(StoreError::Failed("1,024 processes share this database already; there is no number left".into()));
     };
+    // The others leave it its part at once.
+    notify(scope, News::Processes).await?;
     let node: i16 = row.try_get(1)?;
     Ok(Member { id: row.try_get(0)?, node: node.unsigned_abs() })
 }
@@ -70,7 +73,7 @@ pub(super) async fn leave(scope: &Scope<'_>) -> Result<(), StoreError> {
         let statement = scope.db.prepare_cached(statement).await?;
         scope.db.execute(&statement, &[&scope.process]).await?;
     }
-    Ok(())
+    notify(scope, News::Processes).await
 }
 
 /// Takes one of the first `limit` places at a destination, or one that a dead process had.
