@@ -21,6 +21,8 @@ pub(crate) struct Fleet {
     shared: bool,
     /// Wakes whoever gives signs of life: the others wait for what this process has to say.
     hurry: Notify,
+    /// The count of changes up to which the ring in the store was read.
+    ring: std::sync::Mutex<Option<i64>>,
     /// When the store last took a sign of life.
     heard: std::sync::Mutex<Option<Instant>>,
     /// Places that could not be given back, for the database was away.
@@ -32,6 +34,7 @@ impl Fleet {
         Fleet {
             shared,
             hurry: Notify::new(),
+            ring: std::sync::Mutex::default(),
             heard: std::sync::Mutex::default(),
             left_over: std::sync::Mutex::default(),
         }
@@ -159,7 +162,10 @@ impl Instance {
     /// What is done with each sign of life.
     async fn care(&self, beat: Beat) {
         let known = self.ring().bits();
-        self.follow_ring().await;
+        // News of it may have been lost, or be of a time before this process.
+        if *lock(&self.fleet.ring) != Some(beat.ring) && self.follow_ring().await {
+            *lock(&self.fleet.ring) = Some(beat.ring);
+        }
         if let Err(error) = self.promote_keys(beat.common_keys).await {
             tracing::error!(%error, "a key that every process has could not be made the one that mints");
         }

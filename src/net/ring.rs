@@ -76,12 +76,14 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes over what other processes have changed.
-    pub(super) async fn follow_ring(&self) {
+    /// Takes over what other processes have changed; whether that was possible.
+    pub(super) async fn follow_ring(&self) -> bool {
         let _turn = self.ring_turn.lock().await;
-        if let Err(error) = self.read_ring().await {
+        let read = self.read_ring().await;
+        if let Err(error) = &read {
             tracing::error!(%error, "the ring in the store could not be taken over");
         }
+        read.is_ok()
     }
 
     /// Lets new keys that every live process has mint. A ring of the user's own is advanced by the user.

@@ -320,7 +320,7 @@ impl Key {
 
 impl KeyState {
     /// All of them, in order.
-    const ALL: [KeyState; 4] = [KeyState::Accept, KeyState::Mint, KeyState::Retire, KeyState::Revoked];
+    pub(crate) const ALL: [KeyState; 4] = [KeyState::Accept, KeyState::Mint, KeyState::Retire, KeyState::Revoked];
 
     /// The name, as the store and a key file keep it.
     pub(crate) fn name(self) -> &'static str {

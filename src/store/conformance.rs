@@ -96,6 +96,7 @@ macro_rules! suite {
                 purge_forgets_the_key_with_its_message,
                 purge_takes_many_rows_in_steps,
                 a_foreign_key_changes_nothing,
+                a_key_only_goes_forward,
                 forms_remember_their_last_use,
                 a_closed_store_says_so,
             ];

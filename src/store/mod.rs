@@ -65,6 +65,8 @@ use serde::{Deserialize, Serialize};
 use crate::address::Address;
 use crate::event::EventRecord;
 use crate::id::{DeliveryId, MessageId};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::return_path::KeyState;
 use crate::session::Stage;
 use crate::tag::Tag;
 use crate::time::Timestamp;
@@ -366,6 +368,18 @@ pub(crate) struct StoredKey {
     pub(crate) since: Timestamp,
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl StoredKey {
+    /// Whether this is a later state of the key than the one that is known, or the same with its secret now elsewhere.
+    /// A state that only a newer version knows is later than all.
+    fn is_ahead_of(&self, known: &StoredKey) -> bool {
+        match (KeyState::from_name(&self.state), KeyState::from_name(&known.state)) {
+            (Some(state), Some(stored)) => state > stored || state == stored && self.secret != known.secret,
+            _ => false,
+        }
+    }
+}
+
 /// A form of return paths that was used and must be accepted while it may come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PathForm {
@@ -414,6 +428,8 @@ pub(crate) struct Beat {
     pub(crate) common_keys: u64,
     /// This process had missed its lease: what it held belongs to others now, and it goes on as a new one.
     pub(crate) was_fenced: bool,
+    /// Counts the changes of the ring in the store.
+    pub(crate) ring: i64,
 }
 
 /// What another process has done that concerns this one.
@@ -509,7 +525,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The ring's keys.
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError>;
 
-    /// Adds keys and changes states. A key whose stored fingerprint is another is an error and changes nothing.
+    /// Adds keys and changes states, which only go forward: a ring that is behind sets nothing back. A key whose stored
+    /// fingerprint is another is an error and changes nothing.
     async fn save_keys(&self, keys: Vec<StoredKey>) -> Result<(), StoreError>;
 
     /// Forms of return paths used so far.
@@ -553,7 +570,7 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Renews the lease of this process, with the keys that it has, as bits. A store of one process has nothing to say.
     async fn beat(&self, keys: u64) -> Result<Beat, StoreError> {
-        Ok(Beat { processes: 1, common_keys: keys, was_fenced: false })
+        Ok(Beat { processes: 1, common_keys: keys, was_fenced: false, ring: 0 })
     }
 
     /// How often [`Store::beat`] wants to be called; `None` for a store of one process.

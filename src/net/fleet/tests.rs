@@ -27,6 +27,8 @@ struct SharedStore {
     news: tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<News>>,
     tell: tokio::sync::mpsc::UnboundedSender<News>,
     outbox: AtomicUsize,
+    /// How often the ring was read.
+    ring_reads: AtomicUsize,
 }
 
 impl SharedStore {
@@ -34,7 +36,7 @@ impl SharedStore {
         let (tell, news) = tokio::sync::mpsc::unbounded_channel();
         Arc::new(SharedStore {
             inner: SqliteStore::memory().await.unwrap(),
-            beat: Mutex::new(Beat { processes: 2, common_keys: 1, was_fenced: false }),
+            beat: Mutex::new(Beat { processes: 2, common_keys: 1, was_fenced: false, ring: 0 }),
             beats: watch::Sender::new(0),
             node: AtomicU16::new(3),
             recovered: AtomicBool::new(false),
@@ -44,6 +46,7 @@ impl SharedStore {
             news: tokio::sync::Mutex::new(news),
             tell,
             outbox: AtomicUsize::new(0),
+            ring_reads: AtomicUsize::new(0),
         })
     }
 
@@ -161,6 +164,7 @@ impl Store for SharedStore {
         self.inner.open_work().await
     }
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.ring_reads.fetch_add(1, Ordering::SeqCst);
         self.inner.keys().await
     }
     async fn save_keys(&self, keys: Vec<StoredKey>) -> Result<(), StoreError> {
@@ -270,6 +274,25 @@ async fn a_ring_that_another_process_changed_is_followed() {
     store.tell.send(News::Keys).unwrap();
     store.until(|| state(&mailer, 1) == Some(KeyState::Accept)).await;
     assert_eq!(mailer.instance().ring().bits(), 0b11);
+}
+
+#[tokio::test]
+async fn the_ring_is_read_when_it_has_changed_and_not_with_each_sign_of_life() {
+    let store = SharedStore::open().await;
+    let _mailer = start(&store, "192.0.2.1:25".into()).await;
+    let beats = |more: u64| {
+        let seen = *store.beats.borrow();
+        let store = &store;
+        async move { store.until(|| *store.beats.borrow() > seen + more).await }
+    };
+    beats(2).await;
+    let before = store.ring_reads.load(Ordering::SeqCst);
+    beats(5).await;
+    assert_eq!(store.ring_reads.load(Ordering::SeqCst), before);
+    store.beat.lock().unwrap().ring = 7;
+    store.until(|| store.ring_reads.load(Ordering::SeqCst) == before + 1).await;
+    beats(5).await;
+    assert_eq!(store.ring_reads.load(Ordering::SeqCst), before + 1);
 }
 
 #[cfg(feature = "postgres")]

@@ -183,6 +183,31 @@ pub(crate) async fn a_foreign_key_changes_nothing(site: &dyn Site) {
     assert_eq!(store.keys().await.unwrap()[0], key(1, 1, "retire"));
 }
 
+pub(crate) async fn a_key_only_goes_forward(site: &dyn Site) {
+    let store = site.open().await;
+    let key = |id, state: &str, since| StoredKey {
+        id,
+        fingerprint: [id; 16],
+        secret: Some([id; 32]),
+        state: state.into(),
+        since,
+    };
+    store.save_keys(vec![key(0, "mint", NOON)]).await.unwrap();
+    let ahead = [key(0, "retire", NOON + DAY), key(1, "mint", NOON + DAY)];
+    store.save_keys(ahead.to_vec()).await.unwrap();
+    // One that has slept since then brings its own key, and sets none back.
+    store.save_keys(vec![key(0, "mint", NOON), key(2, "accept", NOON + DAY)]).await.unwrap();
+    store.save_keys(vec![key(1, "accept", NOON)]).await.unwrap();
+    let [retired, minting] = ahead;
+    assert_eq!(store.keys().await.unwrap(), [retired.clone(), minting.clone(), key(2, "accept", NOON + DAY)]);
+    // The same state again is no change: its time is the first one.
+    store.save_keys(vec![key(0, "retire", NOON + 2 * DAY)]).await.unwrap();
+    assert_eq!(store.keys().await.unwrap()[0], retired);
+    // The ring moved into a file.
+    store.save_keys(vec![StoredKey { secret: None, ..minting.clone() }]).await.unwrap();
+    assert_eq!(store.keys().await.unwrap()[1], StoredKey { secret: None, ..minting });
+}
+
 pub(crate) async fn forms_remember_their_last_use(site: &dyn Site) {
     let store = site.open().await;
     let form = |prefix: &str, last_used| PathForm {

@@ -54,7 +54,10 @@ pub(super) async fn beat(scope: &Scope<'_>, keys: u64, lease: Duration) -> Resul
     let anew = if renewed == 0 { Some(register(scope, keys, lease).await?) } else { None };
     let living = scope
         .db
-        .prepare_cached("SELECT count(*), bit_and(keys) FROM returnpath.process WHERE lease_until > clock_timestamp()")
+        .prepare_cached(
+            "SELECT count(*), bit_and(keys), (SELECT value FROM returnpath.meta WHERE name = 'ring')
+             FROM returnpath.process WHERE lease_until > clock_timestamp()",
+        )
         .await?;
     let row = scope.db.query_one(&living, &[]).await?;
     let (processes, common): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
@@ -62,6 +65,7 @@ pub(super) async fn beat(scope: &Scope<'_>, keys: u64, lease: Duration) -> Resul
         processes: u32::try_from(processes.max(1)).unwrap_or(u32::MAX),
         common_keys: common.map_or(keys, |common| common as u64),
         was_fenced: anew.is_some(),
+        ring: row.try_get::<_, Option<i64>>(2)?.unwrap_or(0),
     };
     Ok((beat, anew))
 }

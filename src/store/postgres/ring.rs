@@ -3,6 +3,7 @@
 use super::columns::damaged;
 use super::news::notify;
 use super::scope::Scope;
+use crate::return_path::KeyState;
 use crate::store::{News, PathForm, StoreError, StoredKey};
 
 /// The ring's keys, by id.
@@ -28,39 +29,55 @@ pub(super) async fn keys(scope: &Scope<'_>) -> Result<Vec<StoredKey>, StoreError
     rows.iter().map(key).collect()
 }
 
-/// Adds keys and changes states. The caller undoes all of it on an error.
-pub(super) async fn save_keys(scope: &Scope<'_>, keys: &[StoredKey]) -> Result<(), StoreError> {
+/// Adds keys and takes states forward; tells the others if that has changed anything. The caller undoes all of it on an
+/// error.
+pub(super) async fn save_keys(scope: &Scope<'_>, ring: &[StoredKey]) -> Result<(), StoreError> {
+    let known = keys(scope).await?;
+    let mut news: Vec<&StoredKey> = Vec::new();
+    for key in ring {
+        match known.iter().find(|known| known.id == key.id) {
+            Some(known) if known.fingerprint != key.fingerprint => return Err(StoreError::ForeignKey { id: key.id }),
+            Some(known) if !key.is_ahead_of(known) => {}
+            _ => news.push(key),
+        }
+    }
+    // In one order everywhere, so that two savers wait for each other and not in a circle.
+    news.sort_by_key(|key| key.id);
+    let mut changed = false;
+    for key in news {
+        changed |= save(scope, key).await?;
+    }
+    if !changed {
+        return Ok(());
+    }
+    let count = scope.db.prepare_cached("UPDATE returnpath.meta SET value = value + 1 WHERE name = 'ring'").await?;
+    scope.db.execute(&count, &[]).await?;
+    notify(scope, News::Keys).await
+}
+
+/// Whether the key was changed: another process may have taken it further since it was read.
+async fn save(scope: &Scope<'_>, key: &StoredKey) -> Result<bool, StoreError> {
     let save = scope
         .db
         .prepare_cached(
             "INSERT INTO returnpath.ring_key AS known (id, fingerprint, secret, state, since)
              VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (id) DO UPDATE SET secret = excluded.secret, state = excluded.state, since = excluded.since
-                 WHERE known.fingerprint = excluded.fingerprint",
+                 WHERE known.fingerprint = excluded.fingerprint
+                     AND array_position($6, excluded.state) >= array_position($6, known.state)",
         )
         .await?;
-    // In one order everywhere, so that two savers wait for each other and not in a circle.
-    let mut keys: Vec<&StoredKey> = keys.iter().collect();
-    keys.sort_by_key(|key| key.id);
-    for key in keys {
-        let saved = scope
-            .db
-            .execute(
-                &save,
-                &[
-                    &i16::from(key.id),
-                    &&key.fingerprint[..],
-                    &key.secret.as_ref().map(|secret| &secret[..]),
-                    &key.state,
-                    &scope.times.to_stored(key.since),
-                ],
-            )
-            .await?;
-        if saved == 0 {
-            return Err(StoreError::ForeignKey { id: key.id });
-        }
+    let states: Vec<&str> = KeyState::ALL.into_iter().map(KeyState::name).collect();
+    let secret = key.secret.as_ref().map(|secret| &secret[..]);
+    let since = scope.times.to_stored(key.since);
+    let id = i16::from(key.id);
+    let saved = scope.db.execute(&save, &[&id, &&key.fingerprint[..], &secret, &key.state, &since, &states]).await?;
+    if saved > 0 {
+        return Ok(true);
     }
-    notify(scope, News::Keys).await
+    let query = scope.db.prepare_cached("SELECT fingerprint FROM returnpath.ring_key WHERE id = $1").await?;
+    let fingerprint: Vec<u8> = scope.db.query_one(&query, &[&id]).await?.try_get(0)?;
+    if fingerprint == key.fingerprint { Ok(false) } else { Err(StoreError::ForeignKey { id: key.id }) }
 }
 
 /// Forms of return paths used so far.

@@ -1,6 +1,6 @@
 //! The ring's keys, and the forms of return paths that were used.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::columns::{damaged, time};
 use crate::store::{PathForm, StoreError, StoredKey};
@@ -26,15 +26,14 @@ pub(super) fn keys(db: &Connection) -> Result<Vec<StoredKey>, StoreError> {
     Ok(keys)
 }
 
-/// Adds keys and changes states. The caller undoes all of it on an error.
-pub(super) fn save_keys(db: &Connection, keys: &[StoredKey]) -> Result<(), StoreError> {
-    for key in keys {
-        let known: Option<Vec<u8>> = db
-            .prepare_cached("SELECT fingerprint FROM ring_key WHERE id = ?1")?
-            .query_row([key.id], |row| row.get(0))
-            .optional()?;
-        if known.is_some_and(|known| known != key.fingerprint) {
-            return Err(StoreError::ForeignKey { id: key.id });
+/// Adds keys and takes states forward. The caller undoes all of it on an error.
+pub(super) fn save_keys(db: &Connection, ring: &[StoredKey]) -> Result<(), StoreError> {
+    let known = keys(db)?;
+    for key in ring {
+        match known.iter().find(|known| known.id == key.id) {
+            Some(known) if known.fingerprint != key.fingerprint => return Err(StoreError::ForeignKey { id: key.id }),
+            Some(known) if !key.is_ahead_of(known) => continue,
+            _ => {}
         }
         db.prepare_cached(
             "INSERT INTO ring_key (id, fingerprint, secret, state, since) VALUES (?1, ?2, ?3, ?4, ?5)

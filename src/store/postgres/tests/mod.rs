@@ -11,6 +11,7 @@ macro_rules! databases {
 mod cluster;
 mod forgotten;
 mod outbox;
+mod ring;
 mod together;
 
 use std::sync::{Arc, Mutex};
