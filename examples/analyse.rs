@@ -10,9 +10,13 @@
 //! `status`, `reason` (`null` unless the file is a bounce or a delay), `hard` and `confidence`. A file that cannot be
 //! read gives `"kind":"other"` with `error`, and the exit status 1 at the end; a wrong call exits 2.
 //!
+//! `--evidence` adds what each verdict rests on: the `rule` that fired, the `source` of its text, and the `text`.
+//!
+//! `--rules FILE` judges by the rows of a file on top of the built-in rules; `manual::verdicts` says how they are written.
+//!
 //! `--rate N` reads all files first, analyses them N times over in this one thread, and prints messages and megabytes
-//! a second, and the messages a second that mail-parser alone parses. `--no-dialects` leaves out the files that know
-//! the forms of particular mail systems.
+//! a second, and the messages a second that mail-parser alone parses. `--no-dialects` leaves out what knows the
+//! forms of particular mail systems and the words of particular providers.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,9 +24,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use returnpath::analysis::{Analysis, Finding, Kind, Options, analyse_with};
+use returnpath::verdict::Rules;
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: analyse [--rate N] [--no-dialects] PATH...";
+const USAGE: &str = "usage: analyse [--rate N] [--evidence] [--rules FILE] [--no-dialects] PATH...";
 
 fn main() -> ExitCode {
     let call = match Call::parse(std::env::args().skip(1)) {
@@ -33,8 +38,8 @@ fn main() -> ExitCode {
         }
     };
     let done = match call.rate {
-        Some(times) => print_rate(&call.paths, times, call.options),
-        None => print_lines(&call.paths, call.options),
+        Some(times) => print_rate(&call, times),
+        None => print_lines(&call),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -49,18 +54,25 @@ fn main() -> ExitCode {
 /// What was asked for.
 struct Call {
     rate: Option<u32>,
+    evidence: bool,
     options: Options,
     paths: Vec<PathBuf>,
 }
 
 impl Call {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Call, String> {
-        let mut call = Call { rate: None, options: Options::default(), paths: Vec::new() };
+        let mut call = Call { rate: None, evidence: false, options: Options::default(), paths: Vec::new() };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rate" => {
                     let times = arguments.next().and_then(|text| text.parse().ok()).filter(|times| *times > 0);
                     call.rate = Some(times.ok_or("--rate wants how many times, 1 or more")?);
+                }
+                "--evidence" => call.evidence = true,
+                "--rules" => {
+                    let path = arguments.next().ok_or("--rules wants a file")?;
+                    let rules = Rules::builder().file(path).build().map_err(|problem| problem.to_string())?;
+                    call.options = call.options.rules(rules);
                 }
                 "--no-dialects" => call.options = call.options.without_dialects(),
                 flag if flag.starts_with("--") => return Err(format!("unknown option {flag}")),
@@ -72,14 +84,14 @@ impl Call {
 }
 
 /// Prints a line for each file. `false` if one could not be read.
-fn print_lines(paths: &[PathBuf], options: Options) -> io::Result<bool> {
+fn print_lines(call: &Call) -> io::Result<bool> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut all_read = true;
-    for path in paths {
+    for path in &call.paths {
         for file in files(path) {
             let name = file.display().to_string();
             let line = match std::fs::read(&file) {
-                Ok(message) => line(&name, &analyse_with(&message, options)),
+                Ok(message) => line(&name, &analyse_with(&message, &call.options), call.evidence),
                 Err(error) => {
                     all_read = false;
                     json!({ "file": name, "kind": Kind::Other.name(), "recipients": [], "error": error.to_string() })
@@ -101,9 +113,22 @@ fn files(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn line(file: &str, analysis: &Analysis) -> Value {
+fn line(file: &str, analysis: &Analysis, evidence: bool) -> Value {
     let kind = if analysis.kind == Kind::Reply { Kind::Other } else { analysis.kind };
-    let recipients: Vec<Value> = analysis.findings.iter().map(|finding| recipient(finding, kind)).collect();
+    let recipients: Vec<Value> = analysis
+        .findings
+        .iter()
+        .map(|finding| {
+            let mut object = recipient(finding, kind);
+            if evidence {
+                let shown = &finding.verdict.evidence;
+                object["rule"] = json!(shown.rule);
+                object["source"] = json!(shown.source);
+                object["text"] = json!(shown.text);
+            }
+            object
+        })
+        .collect();
     json!({ "file": file, "kind": kind.name(), "recipients": recipients })
 }
 
@@ -120,12 +145,12 @@ fn recipient(finding: &Finding, kind: Kind) -> Value {
 }
 
 /// Analyses everything `times` times and prints how fast that went.
-fn print_rate(paths: &[PathBuf], times: u32, options: Options) -> io::Result<bool> {
+fn print_rate(call: &Call, times: u32) -> io::Result<bool> {
     let messages: Result<Vec<Vec<u8>>, io::Error> =
-        paths.iter().flat_map(|path| files(path)).map(std::fs::read).collect();
+        call.paths.iter().flat_map(|path| files(path)).map(std::fs::read).collect();
     let messages = messages?;
     let bytes: usize = messages.iter().map(Vec::len).sum();
-    let analysed = seconds(times, &messages, |message| analyse_with(message, options).findings.len());
+    let analysed = seconds(times, &messages, |message| analyse_with(message, &call.options).findings.len());
     let parser = mail_parser::MessageParser::default();
     let parsed = seconds(times, &messages, |message| parser.parse(message).map_or(0, |parsed| parsed.parts.len()));
     let runs = f64::from(times);

@@ -132,6 +132,12 @@ impl From<crate::return_path::KeyringError> for Error {
     }
 }
 
+impl From<crate::verdict::InvalidRules> for Error {
+    fn from(error: crate::verdict::InvalidRules) -> Error {
+        Error::caused(Kind::Config, format!("rules: {error}"), error)
+    }
+}
+
 impl From<crate::store::StoreError> for Error {
     fn from(error: crate::store::StoreError) -> Error {
         use crate::store::StoreError;

@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use returnpath::event::{Event, EventKind, from_fn};
-use returnpath::testing::RemoteHost;
-use returnpath::{DeliveryId, FailureHandler, Mailer, MailerBuilder, Message, Outcome, Smarthost, StoreLocation};
+use returnpath::testing::{RemoteHost, Report};
+use returnpath::verdict::Rules;
+use returnpath::{
+    DeliveryId, Envelope, FailureHandler, Mailer, MailerBuilder, Message, Outcome, Reason, Smarthost, StoreLocation,
+};
 
 fn builder() -> MailerBuilder {
     Mailer::builder("b.example.org").ehlo("mail.example.org").store(StoreLocation::memory()).handler(())
@@ -215,4 +218,37 @@ async fn a_time_limit_that_is_none_is_refused_by_its_name() {
     let error = mailer.listener().session_timeout(Duration::ZERO).bind("127.0.0.1:0").await.unwrap_err();
     assert!(error.is_config(), "{error}");
     mailer.shutdown(Duration::MAX).await.unwrap();
+}
+
+/// A reply that no built-in row knows, and what a row of the user's makes of it.
+#[tokio::test]
+async fn rules_of_ones_own_judge_replies_and_reports_and_are_exchanged_while_mail_flows() {
+    const WORDS: &str = "550 this desk is closed";
+    fn row(reason: &str) -> Rules {
+        let row = format!("mine.desk\tany\tthis desk is closed\t{reason}\tno_statement\tnone\ta partner's gateway\n");
+        Rules::builder().text("rules.tsv", row).build().unwrap()
+    }
+    let remote = RemoteHost::start().await.unwrap();
+    remote.on_rcpt("ann@example.net", WORDS);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let relay = Smarthost::new(remote.address().to_string());
+    let mailer = builder().handler(noting(&told)).smarthost(relay).rules(row("spam")).start().await.unwrap();
+    for reason in [Reason::Spam, Reason::Virus] {
+        mailer.reload_rules(row(reason.name()));
+        mailer.send(message()).await.unwrap();
+        let bob = Message::builder().from("news@example.org").to("bob@example.net").subject("Hello").text("Hello.");
+        let path = mailer.register(bob).await.unwrap().deliveries[0].return_path.to_string();
+        let report = Report::failed("bob@example.net", "5.0.0", WORDS).to_string();
+        mailer.receive(&Envelope::to(path), report.as_bytes()).await.unwrap();
+        mailer.drain().await.unwrap();
+        let events = std::mem::take(&mut *told.lock().unwrap());
+        for kind in [EventKind::Fail, EventKind::Bounce] {
+            let event = events.iter().find(|event| event.kind() == kind).unwrap_or_else(|| panic!("{kind:?}"));
+            let verdict = event.verdict().unwrap();
+            assert_eq!((verdict.reason, verdict.evidence.rule.as_str()), (reason, "mine.desk"), "{kind:?}");
+        }
+    }
+    // Rules that cannot be read never reach the mailer.
+    let error: returnpath::Error = Rules::builder().text("rules.tsv", "mine.desk\n").build().unwrap_err().into();
+    assert!(error.is_config() && error.to_string().contains("rules.tsv line 1"), "{error}");
 }

@@ -12,6 +12,7 @@ A sender and receiver around returnpath: JSON lines in, JSON lines out.
   --store postgres://URL   instead: a PostgreSQL database that many processes share (feature `postgres`)
   --lease 30s              with PostgreSQL: how long without a sign of life until the others take over
   --ehlo NAME              this host's name in EHLO; default: mail.DOMAIN
+  --rules FILE             rules of your own for what refusals and reports mean, on top of the built-in ones
   --keys FILE              the ring of secrets; default: in the store
   --listen ADDR:PORT       listens for what comes back; port 0 takes a free one; may stand several times
   --tls CERT KEY           STARTTLS for the listener, PEM files
@@ -34,8 +35,8 @@ A sender and receiver around returnpath: JSON lines in, JSON lines out.
   --quiet                  no log on standard error
   --mint ADDRESS           records a sent message, prints its return path and ends
 
-On SIGHUP the file of --keys is read again; without --keys a new key is added to the ring in the store, and mints as
-soon as every process that shares the store has it.
+On SIGHUP the files of --rules and --keys are read again; one that cannot be read changes nothing. Without both a new
+key is added to the ring in the store, and mints as soon as every process that shares the store has it.
 
 Times are numbers with ms, s, m, h or d; a bare number is seconds.
 ";
@@ -51,6 +52,7 @@ pub(crate) struct Args {
     pub(crate) store: StoreArg,
     pub(crate) lease: Option<Duration>,
     pub(crate) ehlo: String,
+    pub(crate) rules: Option<PathBuf>,
     pub(crate) keys: Option<PathBuf>,
     pub(crate) listen: Vec<String>,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
@@ -83,6 +85,7 @@ impl Args {
             store: StoreArg::Memory,
             lease: None,
             ehlo: String::new(),
+            rules: None,
             keys: None,
             listen: Vec::new(),
             tls: None,
@@ -114,6 +117,7 @@ impl Args {
                 "--store" => store = Some(parse_store(&value()?)?),
                 "--lease" => found.lease = Some(time(&flag, &value()?)?),
                 "--ehlo" => found.ehlo = value()?,
+                "--rules" => found.rules = Some(value()?.into()),
                 "--keys" => found.keys = Some(value()?.into()),
                 "--listen" => found.listen.push(value()?),
                 "--tls" => found.tls = Some((value()?.into(), value()?.into())),

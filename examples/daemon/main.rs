@@ -11,12 +11,14 @@ mod args;
 mod input;
 mod output;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use returnpath::verdict::Rules;
 use returnpath::{Error, Keyring, Listener, Mailer, Message, Postgres, Smarthost, StoreLocation};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use args::{Args, StoreArg};
 use output::{Output, Printer};
@@ -50,6 +52,8 @@ fn main() {
 }
 
 async fn run(args: Args) -> Result<(), Error> {
+    // From here on a SIGHUP is no reason to end.
+    let hangup = signal(SignalKind::hangup()).ok();
     let output = Output::start();
     let printer = Arc::new(Printer::new(output.clone(), args.handler_delay));
     let mailer = start(&args, printer.clone()).await?;
@@ -80,7 +84,7 @@ async fn run(args: Args) -> Result<(), Error> {
         ended = work => ended,
         () = caught(&mut terminate) => Ok(()),
         () = caught(&mut interrupt) => Ok(()),
-        () = change_keys(&mailer, &args) => Ok(()),
+        () = read_again(hangup, &mailer, &args) => Ok(()),
     };
     for listener in listeners {
         listener.stop(STOP).await;
@@ -91,25 +95,30 @@ async fn run(args: Args) -> Result<(), Error> {
 }
 
 /// At each SIGHUP; never ends.
-async fn change_keys(mailer: &Mailer, args: &Args) {
-    let mut hangup = signal(SignalKind::hangup()).ok();
+async fn read_again(mut hangup: Option<Signal>, mailer: &Mailer, args: &Args) {
     loop {
         caught(&mut hangup).await;
-        let changed = match &args.keys {
-            Some(path) => match Keyring::file(path) {
+        let rules = args.rules.as_ref().map(|path| read_rules(path).map(|rules| mailer.reload_rules(rules)));
+        let keys = match &args.keys {
+            Some(path) => Some(match Keyring::file(path) {
                 Ok(ring) => mailer.reload_keyring(ring).await,
                 Err(error) => Err(error.into()),
-            },
-            None => mailer.rotate_key().await.map(|_| ()),
+            }),
+            None if rules.is_none() => Some(mailer.rotate_key().await.map(|_| ())),
+            None => None,
         };
-        // What was wrong is said, and the ring of before goes on.
-        if let Err(error) = changed {
+        // What was wrong is said, and the rules and the ring of before go on.
+        for error in [rules, keys].into_iter().flatten().filter_map(Result::err) {
             eprintln!("daemon: {error}");
         }
     }
 }
 
-async fn caught(signal: &mut Option<tokio::signal::unix::Signal>) {
+fn read_rules(path: &Path) -> Result<Rules, Error> {
+    Ok(Rules::builder().file(path).build()?)
+}
+
+async fn caught(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => {
             signal.recv().await;
@@ -132,6 +141,9 @@ async fn start(args: &Args, printer: Arc<Printer>) -> Result<Mailer, Error> {
         .store(store)
         .handler(printer)
         .allow_loopback(args.allow_loopback);
+    if let Some(path) = &args.rules {
+        builder = builder.rules(read_rules(path)?);
+    }
     if let Some(path) = &args.keys {
         builder = builder.keyring(Keyring::file_or_create(path)?);
     }

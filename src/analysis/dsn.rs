@@ -30,6 +30,8 @@ pub(crate) struct Group {
     pub(crate) status: Option<EnhancedStatus>,
     /// The text of Diagnostic-Code without its type.
     pub(crate) diagnostic: String,
+    /// The name in Remote-MTA: the host that is quoted in Diagnostic-Code.
+    pub(crate) remote_host: Option<String>,
     /// Will-Retry-Until: how long the reporting host goes on.
     pub(crate) retries_until: Option<Timestamp>,
 }
@@ -121,11 +123,12 @@ enum RecipientField {
     Diagnostic,
     WillRetryUntil,
     Actual,
+    RemoteMta,
 }
 
 impl RecipientField {
     fn named(name: &str) -> Option<RecipientField> {
-        const NAMES: [(&str, RecipientField); 8] = [
+        const NAMES: [(&str, RecipientField); 9] = [
             ("original-recipient", RecipientField::Original),
             ("final-recipient", RecipientField::Final),
             ("action", RecipientField::Action),
@@ -134,6 +137,7 @@ impl RecipientField {
             ("will-retry-until", RecipientField::WillRetryUntil),
             ("x-actual-recipient", RecipientField::Actual),
             ("diagnostic-text", RecipientField::Diagnostic),
+            ("remote-mta", RecipientField::RemoteMta),
         ];
         NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, field)| *field)
     }
@@ -146,7 +150,7 @@ impl RecipientField {
 /// A group while its fields are collected: the first value of each field.
 #[derive(Debug, Clone, Default)]
 struct Draft {
-    values: [Option<String>; 7],
+    values: [Option<String>; 8],
 }
 
 impl Draft {
@@ -181,7 +185,7 @@ impl Draft {
     }
 
     fn finish(self) -> Group {
-        let [original, last, action, status, diagnostic, until, actual] = self.values;
+        let [original, last, action, status, diagnostic, until, actual, remote] = self.values;
         Group {
             actual_recipient: actual.and_then(|value| mailbox::in_field(&value)),
             original_recipient: original.and_then(|value| mailbox::in_field(&value)),
@@ -189,6 +193,7 @@ impl Draft {
             outcome: action.and_then(|value| outcome(&value)),
             status: status.and_then(|value| self::status(&value)),
             diagnostic: diagnostic.map(|value| without_type(&value).to_string()).unwrap_or_default(),
+            remote_host: remote.map(|value| host(without_type(&value)).to_owned()).filter(|host| !host.is_empty()),
             retries_until: until.and_then(|value| date(&value)),
         }
     }
@@ -221,6 +226,11 @@ fn outcome(value: &str) -> Option<Outcome> {
         }
         _ => None,
     }
+}
+
+/// The name in a field of an MTA (RFC 3464 §2.3.5), without the address that some write after it.
+fn host(value: &str) -> &str {
+    value.trim().split(|c: char| c.is_whitespace() || "([;,".contains(c)).next().unwrap_or_default()
 }
 
 /// The Status field (RFC 3464 §2.3.4): a code, with a comment or within other words.

@@ -25,7 +25,7 @@ const MAX_WRAPPED: usize = 2;
 /// A message.
 pub(super) struct Letter<'p, 'm> {
     parts: &'p [Part<'m>],
-    options: Options,
+    options: &'p Options,
     subject: Option<String>,
     signs: SubjectSigns,
     /// The text for people, without the returned original.
@@ -37,11 +37,11 @@ pub(super) struct Letter<'p, 'm> {
 }
 
 impl<'p, 'm> Letter<'p, 'm> {
-    pub(super) fn new(parts: &'p [Part<'m>], options: Options) -> Letter<'p, 'm> {
+    pub(super) fn new(parts: &'p [Part<'m>], options: &'p Options) -> Letter<'p, 'm> {
         Letter::wrapped(parts, options, 0)
     }
 
-    fn wrapped(parts: &'p [Part<'m>], options: Options, depth: usize) -> Letter<'p, 'm> {
+    fn wrapped(parts: &'p [Part<'m>], options: &'p Options, depth: usize) -> Letter<'p, 'm> {
         let subject = parts.first().and_then(|part| part.fields.text("Subject")).map(|mut subject| {
             subject.truncate(subject.floor_char_boundary(MAX_SUBJECT));
             subject
@@ -122,8 +122,9 @@ impl<'p, 'm> Letter<'p, 'm> {
             prose,
             source: Some(Source::DsnField),
             retry_after: None,
+            hosts: group.remote_host.into_iter().chain(recipient.as_deref().and_then(domain_of)).collect(),
         };
-        let mut verdict = judge_report(&reported);
+        let mut verdict = judge_report(&self.options.rules, &reported);
         if another && verdict.outcome == Outcome::Failed {
             verdict.address = AddressState::NoStatement;
             verdict.advice = Advice::None;
@@ -212,10 +213,11 @@ impl<'p, 'm> Letter<'p, 'm> {
             status: remote_status(&mention.reason),
             diagnostic: mention.reason,
             source: Some(Source::Prose),
+            hosts: mention.recipient.as_deref().and_then(domain_of).into_iter().collect(),
             ..Reported::default()
         };
         let code = codes_in(&reported.diagnostic).code.or_else(|| codes_in(&reported.prose).code);
-        let verdict = judge_report(&reported);
+        let verdict = judge_report(&self.options.rules, &reported);
         Finding {
             kind: kind_of_outcome(verdict.outcome),
             recipient: mention.recipient,
@@ -351,6 +353,10 @@ fn prose_of(parts: &[Part<'_>]) -> (String, String) {
     }
     prose.truncate(prose.floor_char_boundary(MAX_PROSE));
     (prose, tail)
+}
+
+fn domain_of(address: &str) -> Option<String> {
+    address.rsplit_once('@').map(|(_, domain)| domain.to_owned())
 }
 
 fn kind_of_outcome(outcome: Outcome) -> Kind {

@@ -31,7 +31,7 @@ use aws_lc_rs::digest;
 pub(crate) use dsn::read as read_groups;
 
 use crate::time::Timestamp;
-use crate::verdict::{AddressState, Advice, Evidence, Outcome, Reason, Source, Verdict};
+use crate::verdict::{AddressState, Advice, Evidence, Outcome, Reason, Rules, Source, Verdict};
 use letter::Letter;
 
 /// What kind of mail it is.
@@ -121,19 +121,28 @@ pub struct Analysis {
 /// use returnpath::analysis::{Options, analyse, analyse_with};
 ///
 /// let message = b"From: MAILER-DAEMON@mx.example.net\r\nSubject: Returned mail\r\n\r\n<ann@example.net>: no such user\r\n";
-/// assert_eq!(analyse_with(message, Options::default().without_dialects()).findings, analyse(message).findings);
+/// assert_eq!(analyse_with(message, &Options::default().without_dialects()).findings, analyse(message).findings);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     dialects: bool,
+    rules: Rules,
 }
 
 impl Options {
-    /// Reads by general structure and prose only, without what is known of particular mail systems: for measuring how
-    /// well a system is read that nobody has seen.
+    /// Reads by general structure and prose only, without what is known of particular mail systems and the words of
+    /// particular providers: for measuring how well a system is read that nobody has seen.
     #[must_use]
-    pub const fn without_dialects(mut self) -> Options {
+    pub fn without_dialects(mut self) -> Options {
         self.dialects = false;
+        self.rules = self.rules.general();
+        self
+    }
+
+    /// Judges by these rules; the built-in ones by default.
+    #[must_use]
+    pub fn rules(mut self, rules: Rules) -> Options {
+        self.rules = if self.dialects { rules } else { rules.general() };
         self
     }
 }
@@ -141,7 +150,7 @@ impl Options {
 impl Default for Options {
     /// Everything that is known is used.
     fn default() -> Options {
-        Options { dialects: true }
+        Options { dialects: true, rules: Rules::built_in() }
     }
 }
 
@@ -165,11 +174,11 @@ impl Default for Options {
 /// assert!(analysis.findings[0].verdict.is_hard());
 /// ```
 pub fn analyse(message: &[u8]) -> Analysis {
-    analyse_with(message, Options::default())
+    analyse_with(message, &Options::default())
 }
 
 /// Reads a message as [`analyse`] does, in the way that `options` say.
-pub fn analyse_with(message: &[u8], options: Options) -> Analysis {
+pub fn analyse_with(message: &[u8], options: &Options) -> Analysis {
     let parts = parts::split(message);
     let letter = Letter::new(&parts, options);
     let mut analysis = Analysis {

@@ -16,6 +16,7 @@ pages! {
     store: "store.md";
     fleet: "fleet.md";
     events: "events.md";
+    verdicts: "verdicts.md";
     defaults: "defaults.md";
     security: "security.md";
     deploy: "deploy.md";

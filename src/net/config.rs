@@ -18,6 +18,7 @@ use crate::return_path::{Keyring, Layout, TagPlacement};
 use crate::schedule::{Backoff, Plan, ReadyLimits, UncertainPolicy};
 use crate::session::SessionConfig;
 use crate::store::Retention;
+use crate::verdict::Rules;
 
 /// A host that takes all mail, instead of each domain's mail exchangers.
 ///
@@ -234,6 +235,13 @@ impl MailerBuilder {
     /// What is done where the reply to the end of data was lost. Default: one more attempt after 30 minutes.
     pub fn uncertain(mut self, policy: UncertainPolicy) -> Self {
         self.config.plan.uncertain = policy;
+        self
+    }
+
+    /// What refusals and reports mean: rules of your own on top of the built-in ones. Default: [`Rules::built_in`]. They
+    /// can be exchanged while the mailer runs: [`Mailer::reload_rules`].
+    pub fn rules(self, rules: Rules) -> Self {
+        self.config.plan.rules.replace(rules);
         self
     }
 

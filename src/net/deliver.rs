@@ -159,7 +159,7 @@ impl Server<'_> {
         }
         // Where one host took messages, another that cannot be reached says nothing about those that still wait.
         if let Some(seen) = worst.filter(|_| !progressed) {
-            if seen.scope() == Scope::Ourselves {
+            if seen.scope(&self.instance.config.plan.rules.current()) == Scope::Ourselves {
                 // Our own login, most likely: no recipient is told of it, a person is.
                 self.instance.alert("refused-credentials", &seen).await;
             }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::instance::{Instance, lock};
 use crate::address::domain_to_ascii;
-use crate::analysis::{Analysis, Kind, analyse};
+use crate::analysis::{Analysis, Kind, Options, analyse_with};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::event::{Belonging, inbound_event};
 use crate::listener::{Admission, Gate, Recipient, Role};
@@ -96,11 +96,12 @@ impl Instance {
 
     /// Reads a message without holding up the other tasks.
     async fn analysed(&self, message: &[u8]) -> Result<Analysis, Error> {
+        let options = Options::default().rules(self.config.plan.rules.current());
         if message.len() <= SMALL {
-            return Ok(analyse(message));
+            return Ok(analyse_with(message, &options));
         }
         let message = message.to_vec();
-        tokio::task::spawn_blocking(move || analyse(&message))
+        tokio::task::spawn_blocking(move || analyse_with(&message, &options))
             .await
             .map_err(|error| Error::caused(ErrorKind::Closed, "the analysis of a message was stopped", error))
     }

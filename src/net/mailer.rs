@@ -20,7 +20,7 @@ use crate::message::Message;
 use crate::report::Reports;
 use crate::return_path::{Forms, Keyring};
 use crate::time::Timestamp;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, Rules};
 
 /// Sends mail with a sealed return path per recipient, and hears what comes back.
 ///
@@ -297,6 +297,31 @@ impl Mailer {
     /// names the ids. The same holds for a key that is to mint while a live process that shares the store lacks it.
     pub async fn reload_keyring(&self, keyring: Keyring) -> Result<(), Error> {
         self.instance().reload_keyring(keyring).await
+    }
+
+    /// Puts other rules in force, for replies and for reports alike, from the next verdict on; a verdict that is being
+    /// made keeps to the rules it began with. Rules that cannot be read never come this far: [`RulesBuilder::build`]
+    /// fails, and those of before stay in force.
+    ///
+    /// ```
+    /// # use returnpath::{Mailer, StoreLocation};
+    /// use returnpath::verdict::Rules;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let mailer = Mailer::builder("b.example.org").ehlo("mail.example.org").store(StoreLocation::memory());
+    /// # let mailer = mailer.handler(()).start().await?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("rules.tsv");
+    /// # std::fs::write(&path, "mine.1\tany\tthis desk is closed\tmailbox_disabled\tdisabled\tremove\tour partner\n")?;
+    /// let rules = Rules::builder().file(path).build()?;
+    /// mailer.reload_rules(rules);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`RulesBuilder::build`]: crate::verdict::RulesBuilder::build
+    pub fn reload_rules(&self, rules: Rules) {
+        self.instance().config.plan.rules.replace(rules);
     }
 
     /// Removes all that the store has about an address, in any upper or lower case and in the spellings that reports use

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::id::DeliveryId;
 use crate::store::Stream;
 use crate::time::Timestamp;
+use crate::verdict::LiveRules;
 
 /// The waits between the attempts of one delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub(crate) struct Plan {
     /// Ages at which a delay is told, rising.
     pub(crate) delay_after: Vec<Duration>,
     pub(crate) uncertain: UncertainPolicy,
+    /// What replies mean; can be exchanged while the plan is followed.
+    pub(crate) rules: LiveRules,
 }
 
 impl Plan {
@@ -92,6 +95,7 @@ impl Default for Plan {
             give_up_bulk: GIVE_UP_BULK_AFTER,
             delay_after: vec![DELAY_AFTER],
             uncertain: UncertainPolicy::default(),
+            rules: LiveRules::default(),
         }
     }
 }

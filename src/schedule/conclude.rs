@@ -10,7 +10,7 @@ use crate::smtp::Reply;
 use crate::store::{Claimed, LastAttempt, Settled, Settlement};
 use crate::time::Timestamp;
 use crate::verdict::{
-    AddressState, Advice, Evidence, Outcome, Reason, Scope, Source, Trouble, Verdict, judge_reply, judge_trouble,
+    AddressState, Advice, Evidence, Outcome, Reason, Rules, Scope, Source, Trouble, Verdict, judge_reply, judge_trouble,
 };
 
 /// What was seen, and where.
@@ -43,10 +43,10 @@ impl Seen {
         matches!(self.what, What::Trouble(_))
     }
 
-    /// Whom it concerns.
-    pub(crate) fn scope(&self) -> Scope {
+    /// Whom it concerns, by these rules.
+    pub(crate) fn scope(&self, rules: &Rules) -> Scope {
         match &self.what {
-            What::Reply(reply) => judge_reply(self.stage, reply).1,
+            What::Reply(reply) => judge_reply(rules, self.stage, self.host_name(), reply).1,
             What::Trouble(trouble) => judge_trouble(self.stage, trouble).1,
         }
     }
@@ -60,6 +60,11 @@ impl Seen {
                 format!("{host}: while {}: {}", self.stage, judge_trouble(self.stage, trouble).0.evidence.text)
             }
         }
+    }
+
+    /// The name of the host, without its address.
+    fn host_name(&self) -> Option<&str> {
+        self.host.as_deref().and_then(|host| host.split('[').next())
     }
 
     pub(crate) fn at(mut self, host: &str) -> Seen {
@@ -82,9 +87,9 @@ pub(crate) enum Attempt {
 /// Settles one attempt.
 pub(crate) fn conclude(delivery: &Claimed, attempt: Attempt, plan: &Plan, now: Timestamp) -> Settlement {
     let (mut last, uncertain) = match attempt {
-        Attempt::Delivered(reply, host) => return delivered(delivery, reply, &host, now),
-        Attempt::Refused(seen) => (judged(seen, now), false),
-        Attempt::Uncertain(seen) => (uncertain_verdict(judged(seen, now)), true),
+        Attempt::Delivered(reply, host) => return delivered(delivery, reply, &host, &plan.rules.current(), now),
+        Attempt::Refused(seen) => (judged(seen, &plan.rules.current(), now), false),
+        Attempt::Uncertain(seen) => (uncertain_verdict(judged(seen, &plan.rules.current(), now)), true),
     };
     last.after_uncertain = was_uncertain(delivery);
     let attempts = delivery.attempts + 1;
@@ -162,8 +167,8 @@ pub(crate) fn uncertain_after_crash(delivery: &Claimed, plan: &Plan, now: Timest
     conclude(delivery, Attempt::Uncertain(seen), plan, now)
 }
 
-fn delivered(delivery: &Claimed, reply: Reply, host: &str, now: Timestamp) -> Settlement {
-    let last = judged(Seen::reply(Stage::EndOfData, reply).at(host), now);
+fn delivered(delivery: &Claimed, reply: Reply, host: &str, rules: &Rules, now: Timestamp) -> Settlement {
+    let last = judged(Seen::reply(Stage::EndOfData, reply).at(host), rules, now);
     Settlement {
         delivery: delivery.id,
         state: Settled::Delivered,
@@ -222,9 +227,11 @@ fn was_uncertain(delivery: &Claimed) -> bool {
     delivery.last.as_ref().is_some_and(|last| last.after_uncertain || last.verdict.outcome == Outcome::Uncertain)
 }
 
-fn judged(seen: Seen, now: Timestamp) -> LastAttempt {
+fn judged(seen: Seen, rules: &Rules, now: Timestamp) -> LastAttempt {
     let (verdict, code, text) = match &seen.what {
-        What::Reply(reply) => (judge_reply(seen.stage, reply).0, Some(reply.code), reply.text.clone()),
+        What::Reply(reply) => {
+            (judge_reply(rules, seen.stage, seen.host_name(), reply).0, Some(reply.code), reply.text.clone())
+        }
         What::Trouble(trouble) => {
             let verdict = judge_trouble(seen.stage, trouble).0;
             let text = verdict.evidence.text.clone();

@@ -18,8 +18,8 @@ use crate::smtp::{Reply as SmtpReply, ReplyParser};
 use crate::tag::Tag;
 use crate::time::Timestamp;
 use crate::verdict::{
-    AddressState, Advice, Evidence, Outcome, Reason, Reported, Source, Trouble, Verdict, judge_reply, judge_report,
-    judge_trouble,
+    AddressState, Advice, Evidence, Outcome, Reason, Reported, Rules, Source, Trouble, Verdict, judge_reply,
+    judge_report, judge_trouble,
 };
 
 /// A sample event under construction. It dereferences to the event, so that `&sample` can be passed to a handler as it
@@ -291,11 +291,15 @@ fn judge_words(record: &mut EventRecord, words: &str) {
     (record.code, record.status, record.text) = (Some(reply.code), reply.status, Some(reply.text.clone()));
     let mut verdict = if record.origin == Origin::Report {
         let (code, status) = (Some(reply.code), reply.status);
-        judge_report(&Reported { outcome: Some(outcome), code, status, diagnostic: reply.text, ..Reported::default() })
+        let diagnostic = reply.text;
+        judge_report(
+            &Rules::built_in(),
+            &Reported { outcome: Some(outcome), code, status, diagnostic, ..Reported::default() },
+        )
     } else {
         let stage = if outcome == Outcome::Delivered { Stage::EndOfData } else { Stage::Rcpt };
         record.stage = Some(stage);
-        judge_reply(stage, &reply).0
+        judge_reply(&Rules::built_in(), stage, None, &reply).0
     };
     verdict.outcome = outcome;
     record.verdict = Some(verdict);

@@ -16,7 +16,7 @@ fn reply(text: &str) -> Reply {
 }
 
 fn judge(stage: Stage, text: &str) -> (Verdict, Scope) {
-    judge_reply(stage, &reply(text))
+    judge_reply(&Rules::built_in(), stage, None, &reply(text))
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn reports_hear_the_remote_host_before_the_reporting_one() {
         prose: "User unknown".into(),
         ..Reported::default()
     };
-    let verdict = judge_report(&invented);
+    let verdict = judge_report(&Rules::built_in(), &invented);
     assert_eq!((verdict.reason, verdict.is_hard()), (Reason::Spam, false));
 
     let generic = Reported {
@@ -196,21 +196,24 @@ fn reports_hear_the_remote_host_before_the_reporting_one() {
         prose: "Reported error: 550 5.1.10 RESOLVER.ADR.RecipientNotFound".into(),
         ..Reported::default()
     };
-    let verdict = judge_report(&generic);
+    let verdict = judge_report(&Rules::built_in(), &generic);
     assert_eq!((verdict.reason, verdict.is_hard()), (Reason::UserUnknown, true));
     assert_eq!(verdict.status, "5.1.10".parse().ok());
 
     let nothing = Reported { outcome: Some(Outcome::Failed), status: "5.0.0".parse().ok(), ..Reported::default() };
-    let verdict = judge_report(&nothing);
+    let verdict = judge_report(&Rules::built_in(), &nothing);
     assert_eq!((verdict.reason, verdict.is_hard()), (Reason::Undetermined, false));
 }
 
 #[test]
 fn the_cause_outranks_the_giving_up() {
-    let verdict = judge_report(&Reported {
-        outcome: Some(Outcome::Failed),
-        diagnostic: "mailbox is full: retry timeout exceeded".into(),
-        ..Reported::default()
-    });
+    let verdict = judge_report(
+        &Rules::built_in(),
+        &Reported {
+            outcome: Some(Outcome::Failed),
+            diagnostic: "mailbox is full: retry timeout exceeded".into(),
+            ..Reported::default()
+        },
+    );
     assert_eq!((verdict.reason, verdict.address), (Reason::MailboxFull, AddressState::Full));
 }

@@ -7,6 +7,7 @@
 mod field_cases;
 mod opinion;
 mod outcome;
+mod quotation;
 mod quoted;
 mod reason;
 mod rules;
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use outcome::{Reported, Scope, Trouble, judge_reply, judge_report, judge_trouble};
 pub(crate) use quoted::codes_in;
 pub use reason::Reason;
+pub(crate) use rules::LiveRules;
+pub use rules::{InvalidRules, Rules, RulesBuilder};
 
 use crate::address::Address;
 
@@ -45,8 +48,15 @@ impl Verdict {
     /// Whether the remote host, or its report, says that this address will not take mail again:
     /// no mailbox, no domain, disabled or moved.
     pub fn is_hard(&self) -> bool {
+        self.address.ends_address()
+    }
+}
+
+impl AddressState {
+    /// Whether the address will not take mail again: no mailbox, no domain, disabled or moved.
+    pub fn ends_address(&self) -> bool {
         matches!(
-            self.address,
+            self,
             AddressState::NoMailbox | AddressState::NoDomain | AddressState::Disabled | AddressState::Moved(_)
         )
     }

@@ -1,8 +1,15 @@
 //! What the rules say of a text and the codes beside it: the order of evidence, and how sure each kind makes us.
+//!
+//! Of one text, the first that speaks: a token; a code that says one thing; a phrase; a sentence of general use. A
+//! code that would end an address gives way to words that name another cause, and to words that say more exactly how
+//! the address ended: such codes are the ones that gateways put in front of whatever they pass on.
+//!
+//! The remote host's own words are heard before the reporting host's. What the reporting host adds of its own never
+//! ends an address that the remote host gave another reason for.
 
 use crate::session::Stage;
 use crate::verdict::quoted::{Codes, moved_to, wait_in};
-use crate::verdict::rules::{Masked, Rule, Rules, Speaker, Tier};
+use crate::verdict::rules::{Circumstances, Found, Masked, Rule, Rules, Speaker, Tier};
 use crate::verdict::{AddressState, Advice, EnhancedStatus, Evidence, Outcome, Reason, Source, Verdict};
 
 /// Words and the codes that stand in them.
@@ -11,61 +18,161 @@ pub(super) struct Words<'t> {
     pub(super) codes: Codes,
 }
 
+/// Where and by whom the words were said.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'s> {
+    pub(super) rules: &'s Rules,
+    pub(super) stage: Option<Stage>,
+    /// Names of hosts that may be the speaker.
+    pub(super) hosts: &'s [&'s str],
+}
+
 /// The row that spoke, and how sure that makes us.
-pub(super) struct Opinion {
-    rule: Option<&'static Rule>,
+#[derive(Clone, Copy)]
+pub(super) struct Opinion<'r> {
+    rule: Option<&'r Rule>,
     confidence: f32,
 }
 
-/// A phrase in the text around the remote host's words, against one in these words themselves.
+/// Words around the remote host's words, against these themselves.
 const HEARSAY: f32 = 0.9;
 
 /// Asks the evidence in order: the remote host's own words first, then the reporting host's.
-pub(super) fn hear(stage: Option<Stage>, remote: &Words<'_>, reporter: Option<&Words<'_>>) -> Opinion {
-    let rules = Rules::built_in();
-    let spoken = rules.read(&Masked::new(remote.text), stage);
-    let exact = |words: &Words<'_>| words.codes.status.and_then(|status| rules.exact(status));
-    let vague = |words: &Words<'_>| words.codes.status.and_then(|status| rules.vague(status, stage));
-    let basic = |words: &Words<'_>| words.codes.code.and_then(|code| rules.basic(code, stage));
-    let exact_remote = exact(remote);
-    if let Some(rule) = spoken.token.or(exact_remote).or(spoken.phrase) {
-        // A code and a phrase that agree make each other surer.
-        let agree = exact_remote.zip(spoken.phrase).is_some_and(|(code, phrase)| code.reason == phrase.reason);
-        return Opinion { rule: Some(rule), confidence: if agree { 0.98 } else { weight(rule.tier) } };
+pub(super) fn hear<'r>(scene: Scene<'r>, remote: &Words<'_>, reporter: Option<&Words<'_>>) -> Opinion<'r> {
+    let spoken = scene.listen(remote);
+    if let Some(opinion) = scene.decide(&spoken, remote.codes) {
+        return opinion;
     }
+    let vague = scene.vague(remote);
     let Some(reporter) = reporter else {
-        return Opinion::of(spoken.word.or_else(|| vague(remote)).or_else(|| basic(remote)), 1.0);
+        return Opinion::of(spoken.word.or(vague).or_else(|| scene.basic(remote)), 1.0);
     };
-    let told = rules.read(&Masked::new(reporter.text), stage);
-    if let Some(rule) = told.token.or_else(|| exact(reporter)).or_else(|| {
+    let told = scene.listen(reporter);
+    let told_codes = if invented(remote, reporter.codes) { Codes::default() } else { reporter.codes };
+    let heard = scene.decide(&told, told_codes);
+    // What the remote host said by a single word or a field of codes stands against an end of the address that only
+    // the reporting host speaks of.
+    let own = spoken.word.or(vague);
+    let refutes = own.is_some() || (invented(remote, reporter.codes) && !remote.text.trim().is_empty());
+    match heard {
+        Some(opinion) if opinion.ends_address() && refutes => {}
         // A single word of the remote host's is nearer to the cause than a sentence of the reporting host's.
-        spoken.word.or(told.phrase)
-    }) {
-        return Opinion::of(Some(rule), HEARSAY);
+        Some(opinion) if spoken.word.is_none() || opinion.is_of(&[Tier::Token, Tier::Code]) => {
+            return opinion.heard_say();
+        }
+        _ => {}
     }
     let word = if remote.text.is_empty() { told.word } else { None };
-    let left = word
-        .or_else(|| vague(remote))
-        .or_else(|| vague(reporter))
-        .or_else(|| basic(remote))
-        .or_else(|| basic(reporter));
+    let left = own
+        .or(word)
+        .or_else(|| scene.vague(reporter))
+        .or_else(|| scene.basic(remote))
+        .or_else(|| scene.basic(reporter));
     Opinion::of(left, HEARSAY)
 }
+
+/// Whether the reporting host's status is no more than its translation of three digits that the remote host gave
+/// without an enhanced code.
+fn invented(remote: &Words<'_>, told: Codes) -> bool {
+    let Some(status) = told.status.filter(|_| remote.codes.status.is_none()) else { return false };
+    matches!(
+        (remote.codes.code, status.subject(), status.detail()),
+        (Some(550), 1, 1) | (Some(551), 1, 6) | (Some(552), 2, 2) | (Some(553), 1, 3)
+    )
+}
+
+impl<'r> Scene<'r> {
+    fn listen(&self, words: &Words<'_>) -> Found<'r> {
+        let said = Circumstances { stage: self.stage, hosts: self.hosts, codes: words.codes };
+        self.rules.read(&Masked::new(words.text), &said)
+    }
+
+    /// What one text and its codes say by themselves, unless it is only a hint.
+    fn decide(&self, found: &Found<'r>, codes: Codes) -> Option<Opinion<'r>> {
+        if let Some(token) = found.token {
+            return Some(Opinion::of(Some(token), 1.0));
+        }
+        let phrase = found.phrases.first().copied();
+        let Some(code) = codes.status.and_then(|status| self.rules.exact(status)) else {
+            return phrase.or(found.generic).map(|rule| Opinion::of(Some(rule), 1.0));
+        };
+        if found.phrases.iter().chain(&found.generic).any(|phrase| phrase.reason == code.reason) {
+            // A code and a phrase that agree make each other surer.
+            return Some(Opinion { rule: Some(code), confidence: AGREED });
+        }
+        let closer = if code.ends_address() {
+            let ended = found.phrases.iter().copied().find(|phrase| phrase.ends_address());
+            ended.or(phrase.filter(|phrase| names_another_cause(phrase.reason)))
+        } else {
+            phrase.filter(|_| code.reason == Reason::Expired)
+        };
+        Some(match closer {
+            Some(phrase) => Opinion { rule: Some(phrase), confidence: CONTRADICTED },
+            None => Opinion::of(Some(code), 1.0),
+        })
+    }
+
+    fn vague(&self, words: &Words<'_>) -> Option<&'r Rule> {
+        words.codes.status.and_then(|status| self.rules.vague(status, self.stage))
+    }
+
+    fn basic(&self, words: &Words<'_>) -> Option<&'r Rule> {
+        words.codes.code.and_then(|code| self.rules.basic(code, self.stage))
+    }
+}
+
+/// Reasons that a code of a missing mailbox cannot stand beside. Policy is none of them: hosts say "denied" of
+/// mailboxes that they do not have.
+fn names_another_cause(reason: Reason) -> bool {
+    use Reason::*;
+    matches!(
+        reason,
+        MailboxFull
+            | MessageTooLarge
+            | RateLimited
+            | Spam
+            | ContentRejected
+            | Virus
+            | Authentication
+            | Blocklisted
+            | ReverseDns
+            | SenderRejected
+            | RelayDenied
+            | RoutingLoop
+            | Tls
+    )
+}
+
+const AGREED: f32 = 0.98;
+const CONTRADICTED: f32 = 0.8;
 
 /// How sure a row of this table makes us.
 fn weight(tier: Tier) -> f32 {
     match tier {
         Tier::Token => 0.97,
         Tier::Code => 0.95,
-        Tier::Phrase => 0.88,
+        Tier::Phrase => 0.92,
+        Tier::Generic => 0.75,
         Tier::Word => 0.6,
         Tier::Fallback => 0.5,
     }
 }
 
-impl Opinion {
-    fn of(rule: Option<&'static Rule>, factor: f32) -> Opinion {
+impl<'r> Opinion<'r> {
+    fn of(rule: Option<&'r Rule>, factor: f32) -> Opinion<'r> {
         Opinion { rule, confidence: rule.map_or(0.2, |rule| weight(rule.tier) * factor) }
+    }
+
+    fn heard_say(self) -> Opinion<'r> {
+        Opinion { confidence: self.confidence * HEARSAY, ..self }
+    }
+
+    fn ends_address(&self) -> bool {
+        self.rule.is_some_and(Rule::ends_address)
+    }
+
+    fn is_of(&self, tiers: &[Tier]) -> bool {
+        self.rule.is_some_and(|rule| tiers.contains(&rule.tier))
     }
 
     /// Whether a 5xx reply is to be tried again: the row names its speaker and asks for a slower pace.

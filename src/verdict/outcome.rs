@@ -2,7 +2,7 @@
 //!
 //! A reply's first digit decides the outcome. For the reason and the address the evidence is asked in this order: a
 //! provider's own words, an enhanced code that says one thing, a phrase, a plain word, the field of an enhanced code,
-//! the three digits. In a report the remote host's own reply is heard before the reporting host.
+//! the three digits (`opinion.rs`). In a report the remote host's own reply is heard before the reporting host.
 //!
 //! Whom a failure concerns ([`Scope`]), the first row that fits:
 //!
@@ -20,8 +20,10 @@ use std::time::Duration;
 
 use crate::session::Stage;
 use crate::smtp::Reply;
-use crate::verdict::opinion::{Words, hear};
+use crate::verdict::opinion::{Scene, Words, hear};
+use crate::verdict::quotation::{first_reply, innermost_reply, stage_in};
 use crate::verdict::quoted::{Codes, codes_in, says_less};
+use crate::verdict::rules::Rules;
 use crate::verdict::{AddressState, Advice, EnhancedStatus, Evidence, Outcome, Reason, Source, Verdict};
 
 /// Whom a failure concerns.
@@ -81,11 +83,13 @@ pub(crate) struct Reported {
     pub(crate) prose: String,
     pub(crate) source: Option<Source>,
     pub(crate) retry_after: Option<Duration>,
+    /// Names of hosts that may have spoken: the remote host, the recipient's domain.
+    pub(crate) hosts: Vec<String>,
 }
 
-/// Judges a reply in our own conversation. `2xx` at the end of data is `Delivered`; every other reply given here
-/// ended the attempt.
-pub(crate) fn judge_reply(stage: Stage, reply: &Reply) -> (Verdict, Scope) {
+/// Judges a reply in our own conversation, given by `host` if its name is known. `2xx` at the end of data is `Delivered`;
+/// every other reply given here ended the attempt.
+pub(crate) fn judge_reply(rules: &Rules, stage: Stage, host: Option<&str>, reply: &Reply) -> (Verdict, Scope) {
     if reply.code / 100 == 2 && stage == Stage::EndOfData {
         return (delivered(reply), Scope::Message);
     }
@@ -93,10 +97,9 @@ pub(crate) fn judge_reply(stage: Stage, reply: &Reply) -> (Verdict, Scope) {
         return judge_trouble(stage, &Trouble::OutOfStep(format!("{} {}", reply.code, reply.text)));
     }
     let words = Words { text: &reply.text, codes: Codes { code: Some(reply.code), status: reply.status } };
-    let opinion = hear(Some(stage), &words, None);
-    // Before MAIL nothing concerns this message; a host that closes (421) may take it next time.
-    let early =
-        matches!(stage, Stage::Dns | Stage::Connect | Stage::Banner | Stage::Ehlo | Stage::Starttls | Stage::Auth);
+    let opinion = hear(Scene { rules, stage: Some(stage), hosts: host.as_slice() }, &words, None);
+    // A host that closes (421) may take it next time.
+    let early = is_early(stage);
     let retried = early || reply.code < 500 || opinion.turns_to_retry();
     let outcome = if retried { Outcome::Delayed } else { Outcome::Failed };
     let mut verdict = opinion.verdict(outcome, reply.status, Source::SmtpReply, &reply.text);
@@ -154,19 +157,29 @@ pub(crate) fn judge_trouble(stage: Stage, trouble: &Trouble) -> (Verdict, Scope)
 const CERTAIN: f32 = 1.0;
 
 /// Judges a report.
-pub(crate) fn judge_report(reported: &Reported) -> Verdict {
-    let quoted = codes_in(&reported.diagnostic);
+pub(crate) fn judge_report(rules: &Rules, reported: &Reported) -> Verdict {
+    let whole = codes_in(&reported.diagnostic);
+    // A report in plain words quotes the remote host's reply, or tells of its own trouble only.
+    let reply = if reported.diagnostic.trim().is_empty() {
+        first_reply(&reported.prose).unwrap_or_default()
+    } else {
+        innermost_reply(&reported.diagnostic).unwrap_or(&reported.diagnostic)
+    };
+    let quoted = codes_in(reply);
     let remote = Words {
-        text: &reported.diagnostic,
-        codes: Codes { code: quoted.code.or(reported.code), status: quoted.status },
+        text: reply,
+        codes: Codes { code: quoted.code.or(whole.code).or(reported.code), status: quoted.status },
     };
     let around = codes_in(&reported.prose);
+    let told = if reported.prose.trim().is_empty() { &reported.diagnostic } else { &reported.prose };
     let reporter = Words {
-        text: &reported.prose,
-        codes: Codes { code: around.code, status: prefer(reported.status, around.status) },
+        text: told,
+        codes: Codes { code: around.code, status: prefer(reported.status, around.status.or(whole.status)) },
     };
-    let opinion = hear(None, &remote, Some(&reporter));
-    let status = prefer(reported.status, quoted.status.or(around.status));
+    let stage = stage_in(&reported.diagnostic).or_else(|| stage_in(&reported.prose));
+    let hosts: Vec<&str> = reported.hosts.iter().map(String::as_str).collect();
+    let opinion = hear(Scene { rules, stage, hosts: &hosts }, &remote, Some(&reporter));
+    let status = prefer(reported.status, quoted.status.or(whole.status).or(around.status));
     let class = status.map(|status| u16::from(status.class())).or(remote.codes.code.map(|code| code / 100));
     let outcome = reported.outcome.unwrap_or(match class {
         Some(2) => Outcome::Delivered,
@@ -186,10 +199,18 @@ pub(crate) fn judge_report(reported: &Reported) -> Verdict {
         verdict.address = AddressState::NoStatement;
         verdict.advice = Advice::RetryLater(None);
     }
+    if let Some(stage) = stage.filter(|stage| is_early(*stage) || *stage == Stage::Mail) {
+        verdict.blame_nobody(stage);
+    }
     if let (Outcome::Delayed, Some(wait)) = (outcome, reported.retry_after) {
         verdict.advice = Advice::RetryLater(Some(wait));
     }
     verdict
+}
+
+/// Before MAIL nothing concerns this message.
+fn is_early(stage: Stage) -> bool {
+    matches!(stage, Stage::Dns | Stage::Connect | Stage::Banner | Stage::Ehlo | Stage::Starttls | Stage::Auth)
 }
 
 impl Verdict {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use returnpath::testing::RemoteHost;
 use serde_json::json;
 
 use crate::process::{DOMAIN, Daemon, Ended, Site};
@@ -47,6 +48,40 @@ async fn usage_ends_with_2_and_names_the_flag() {
         (&["--domain", DOMAIN, "--store", "memory", "--tls", "cert.pem"], &["--tls", "value is missing"]),
     ] {
         assert_fails(flags, 2, words).await;
+    }
+}
+
+/// The file of the user's rules: read at the start, and again at SIGHUP.
+#[tokio::test]
+async fn rules_are_read_at_the_start_and_again_at_a_hangup() {
+    let site = Site::new();
+    let path = site.path("rules.tsv");
+    let flag = path.display().to_string();
+    let write = |reason: &str| {
+        fs::write(&path, format!("mine.desk\tany\tdesk is closed\t{reason}\tno_statement\tnone\tours\n")).unwrap();
+    };
+    fs::write(&path, "mine.desk\tany\tclosed\n").unwrap();
+    assert_fails(&with("memory", &["--rules", &flag]), 1, &["rules.tsv line 1: 3 fields, expected 7"]).await;
+    write("spam");
+    let remote = RemoteHost::start().await.unwrap();
+    remote.on_rcpt("ann@example.net", "550 this desk is closed");
+    let relay = remote.address().to_string();
+    let mut daemon = site.daemon(&["--rules", &flag, "--relay", &relay]);
+    let message = json!({"from": "news@example.org", "to": "ann@example.net", "subject": "x", "text": "x"});
+    daemon.feed(&message).await;
+    assert_eq!(daemon.event("fail").await["reason"], "spam");
+    write("virus");
+    let hung_up = std::process::Command::new("kill").args(["-HUP", &daemon.process_id()]).status().unwrap();
+    assert!(hung_up.success());
+    // Whether the signal or the next message comes first is not said; one of the next messages finds the new rules.
+    for fails in 2.. {
+        daemon.feed(&message).await;
+        let is_fail = |line: &&serde_json::Value| line["event"] == "fail";
+        let lines = daemon.until("the next failure", |lines| lines.iter().filter(is_fail).count() >= fails).await;
+        if lines.iter().rfind(is_fail).unwrap()["reason"] == "virus" {
+            break;
+        }
+        assert!(fails < 10_000, "the new rules are not in force");
     }
 }
 

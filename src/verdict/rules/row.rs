@@ -1,14 +1,18 @@
 //! One row of a table: what it matches, who must have spoken, and what follows.
 
+use super::masked::{Masked, folded};
+use super::tables::Circumstances;
 use crate::session::Stage;
+use crate::verdict::quoted::Codes;
 use crate::verdict::{AddressState, Advice, Reason};
 
 /// Which table a row stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::verdict) enum Tier {
     Token,
     Code,
     Phrase,
+    Generic,
     Word,
     Fallback,
 }
@@ -39,11 +43,27 @@ pub(in crate::verdict) enum Speaker {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Pattern {
-    /// Fragments in this order, each within [`MAX_GAP`](super::MAX_GAP) of the one before. Empty: the speaker alone tells.
-    Words(Box<[Fragment]>),
+    /// Fragments in this order, each within one sentence of the one before. None: the speaker alone tells.
+    Words {
+        when: Option<When>,
+        fragments: Box<[Fragment]>,
+    },
     /// Subject and detail; no detail stands for any.
     Status(u16, Option<u16>),
     Basic(u16),
+}
+
+/// The code that must stand beside the words: `[5.1.0]`, `[x.2.*]`, `[542]`, `[4]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Status {
+        class: Option<u8>,
+        subject: u16,
+        detail: Option<u16>,
+    },
+    Basic(u16),
+    /// The first digit.
+    Class(u16),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,15 +74,94 @@ pub(super) struct Fragment {
     pub(super) open_end: bool,
 }
 
+impl Tier {
+    /// The table's name, as it stands in a file of rules.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Tier::Token => "tokens",
+            Tier::Code => "codes",
+            Tier::Phrase => "phrases",
+            Tier::Generic => "generic",
+            Tier::Word => "words",
+            Tier::Fallback => "fallback",
+        }
+    }
+
+    /// The table with this name.
+    pub(super) fn from_name(name: &str) -> Option<Tier> {
+        [Tier::Token, Tier::Code, Tier::Phrase, Tier::Generic, Tier::Word, Tier::Fallback]
+            .into_iter()
+            .find(|tier| tier.name() == name)
+    }
+}
+
 impl Rule {
-    /// Whether the row's speaker may be the one who spoke.
-    pub(super) fn speaks(&self, stage: Option<Stage>, hosts: &[String]) -> bool {
-        match &self.speaker {
-            Speaker::Anyone => true,
-            Speaker::At(at) => stage == Some(*at),
+    /// Whether a row whose words were found speaks here: its speaker may be the one who spoke, and the code that it
+    /// asks for stands beside the words.
+    pub(super) fn applies(&self, text: &Masked, said: &Circumstances<'_>) -> bool {
+        let speaks = match &self.speaker {
             Speaker::Provider { hosts: known } => {
-                known.is_empty() || hosts.iter().any(|host| known.iter().any(|name| is_under(host, name)))
+                let named = |host: &str| known.iter().any(|name| is_under(host, name));
+                known.is_empty()
+                    || text.hosts.iter().any(|host| named(host))
+                    || said.hosts.iter().any(|host| named(&host.trim_end_matches('.').to_ascii_lowercase()))
             }
+            speaker => speaker.may_be_at(said.stage),
+        };
+        speaks
+            && match &self.pattern {
+                Pattern::Words { when: Some(when), .. } => when.holds(said.codes),
+                _ => true,
+            }
+    }
+
+    /// Whether the row says that an address will not take mail again.
+    pub(in crate::verdict) fn ends_address(&self) -> bool {
+        self.address.ends_address()
+    }
+}
+
+impl Speaker {
+    /// Whether this may be said at that stage.
+    pub(super) fn may_be_at(&self, stage: Option<Stage>) -> bool {
+        match self {
+            Speaker::At(at) => stage == Some(*at),
+            Speaker::Anyone | Speaker::Provider { .. } => true,
+        }
+    }
+}
+
+impl When {
+    fn holds(self, codes: Codes) -> bool {
+        match self {
+            When::Status { class, subject, detail } => codes.status.is_some_and(|status| {
+                class.is_none_or(|class| class == status.class())
+                    && subject == status.subject()
+                    && detail.is_none_or(|detail| detail == status.detail())
+            }),
+            When::Basic(code) => codes.code == Some(code),
+            When::Class(class) => match (codes.code, codes.status) {
+                (Some(code), _) => code / 100 == class,
+                (None, status) => status.is_some_and(|status| u16::from(status.class()) == class),
+            },
+        }
+    }
+
+    fn parse(text: &str) -> Option<When> {
+        let mut parts = text.split('.');
+        let (first, second, third) = (parts.next()?, parts.next(), parts.next());
+        let any = |text: &str| if text == "*" { Some(None) } else { text.parse().ok().map(Some) };
+        match (second, third, parts.next()) {
+            (None, ..) => match first.parse().ok()? {
+                class @ (4 | 5) => Some(When::Class(class)),
+                code @ 400..=599 => Some(When::Basic(code)),
+                _ => None,
+            },
+            (Some(subject), Some(detail), None) => {
+                let class = if first == "x" { None } else { Some(first.parse().ok().filter(|c| matches!(c, 4 | 5))?) };
+                Some(When::Status { class, subject: subject.parse().ok()?, detail: any(detail)? })
+            }
+            _ => None,
         }
     }
 }
@@ -86,15 +185,15 @@ pub(super) fn parse_row(tier: Tier, line: &str) -> Result<Rule, String> {
     }
     let speaker = parse_speaker(scope)?;
     let pattern = match tier {
-        Tier::Token | Tier::Phrase | Tier::Word => parse_words(pattern)?,
+        Tier::Token | Tier::Phrase | Tier::Generic | Tier::Word => parse_words(pattern)?,
         Tier::Code | Tier::Fallback => parse_code(pattern).ok_or_else(|| format!("no code: {pattern:?}"))?,
     };
-    if matches!(&pattern, Pattern::Words(words) if words.is_empty())
+    if matches!(&pattern, Pattern::Words { fragments, .. } if fragments.is_empty())
         && !matches!(&speaker, Speaker::Provider { hosts } if !hosts.is_empty())
     {
         return Err("a row without words needs a provider and its hosts".into());
     }
-    Ok(Rule {
+    let rule = Rule {
         id: id.into(),
         tier,
         speaker,
@@ -118,7 +217,11 @@ pub(super) fn parse_row(tier: Tier, line: &str) -> Result<Rule, String> {
             "none" => Advice::None,
             _ => return Err(format!("unknown advice {advice:?}")),
         },
-    })
+    };
+    if rule.tier == Tier::Word && rule.ends_address() {
+        return Err("a single word is a hint: it never ends an address".into());
+    }
+    Ok(rule)
 }
 
 fn parse_speaker(scope: &str) -> Result<Speaker, String> {
@@ -153,11 +256,18 @@ const STAGES: [Stage; 9] = [
 ];
 
 fn parse_words(pattern: &str) -> Result<Pattern, String> {
-    if pattern == "-" {
-        return Ok(Pattern::Words([].into()));
+    let (when, words) = match pattern.strip_prefix('[') {
+        None => (None, pattern),
+        Some(rest) => {
+            let (code, words) = rest.split_once("] ").ok_or_else(|| format!("no `] ` after the code: {pattern:?}"))?;
+            (Some(When::parse(code).ok_or_else(|| format!("no code: {code:?}"))?), words)
+        }
+    };
+    if words == "-" {
+        return Ok(Pattern::Words { when, fragments: [].into() });
     }
     let mut fragments = Vec::new();
-    for words in pattern.split(" ... ") {
+    for words in words.split(" ... ") {
         let (open_start, words) = words.strip_prefix('*').map_or((false, words), |rest| (true, rest));
         let (open_end, words) = words.strip_suffix('*').map_or((false, words), |rest| (true, rest));
         if words.trim() != words || words.is_empty() || words.to_lowercase() != words {
@@ -165,13 +275,14 @@ fn parse_words(pattern: &str) -> Result<Pattern, String> {
         }
         // A mark for something masked is no letter: whatever stands beside it is another word.
         let open = |mark: Option<char>| mark.is_some_and(|c| !c.is_ascii_alphanumeric());
+        let words = folded(words);
         fragments.push(Fragment {
-            words: words.into(),
             open_start: open_start || open(words.chars().next()),
             open_end: open_end || open(words.chars().next_back()),
+            words: words.into(),
         });
     }
-    Ok(Pattern::Words(fragments.into()))
+    Ok(Pattern::Words { when, fragments: fragments.into() })
 }
 
 fn parse_code(pattern: &str) -> Option<Pattern> {
