@@ -42,3 +42,15 @@ impl Mailer {
         Ok(self.instance().store.backup(path.as_ref()).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::Store;
+    use crate::store::rigged::RiggedStore;
+
+    #[tokio::test]
+    async fn a_store_that_is_no_file_names_the_tools_that_copy_it() {
+        let error = RiggedStore::default().backup("copy".as_ref()).await.unwrap_err().to_string();
+        assert!(error.contains("pg_dump") && error.contains("pg_basebackup"), "{error}");
+    }
+}

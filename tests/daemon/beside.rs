@@ -4,18 +4,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use returnpath::event::{Event, EventKind, from_fn};
-use returnpath::testing::{RemoteHost, Report, deliver_to};
+use returnpath::testing::{Clock, RemoteHost, Report, deliver_to};
 use returnpath::{Mailer, Message, Smarthost};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use crate::process::{PATIENCE, Site};
 
-fn letter(to: &str) -> returnpath::MessageBuilder {
+pub(crate) fn letter(to: &str) -> returnpath::MessageBuilder {
     Message::builder().from("news@example.org").to(to).subject("Hello").text("Good morning.")
 }
 
-async fn mailer(store: &Path, remote: &RemoteHost, wait: Duration) -> (Mailer, mpsc::UnboundedReceiver<Event>) {
+pub(crate) async fn mailer(
+    store: &Path,
+    remote: &RemoteHost,
+    wait: Duration,
+    clock: Clock,
+) -> (Mailer, mpsc::UnboundedReceiver<Event>) {
     let (sender, events) = mpsc::unbounded_channel();
     let handler = from_fn(move |event: Event| {
         let _ = sender.send(event);
@@ -26,6 +31,7 @@ async fn mailer(store: &Path, remote: &RemoteHost, wait: Duration) -> (Mailer, m
         .store(store)
         .disk_reserve(0)
         .submit_timeout(wait)
+        .clock(clock)
         .smarthost(Smarthost::new(remote.address().to_string()))
         .handler(handler)
         .start()
@@ -34,7 +40,7 @@ async fn mailer(store: &Path, remote: &RemoteHost, wait: Duration) -> (Mailer, m
     (mailer, events)
 }
 
-async fn next(events: &mut mpsc::UnboundedReceiver<Event>) -> Event {
+pub(crate) async fn next(events: &mut mpsc::UnboundedReceiver<Event>) -> Event {
     tokio::time::timeout(PATIENCE, events.recv()).await.expect("an event is told").unwrap()
 }
 
@@ -42,7 +48,7 @@ async fn next(events: &mut mpsc::UnboundedReceiver<Event>) -> Event {
 async fn an_open_write_transaction_is_waited_for_and_then_told() {
     let site = Site::new();
     let remote = RemoteHost::start().await.unwrap();
-    let (mailer, mut events) = mailer(&site.store(), &remote, Duration::from_secs(1)).await;
+    let (mailer, mut events) = mailer(&site.store(), &remote, Duration::from_secs(1), Clock::system()).await;
     let listener = mailer.listen("127.0.0.1:0").await.unwrap();
     let receipt = mailer.send(letter("ann@example.net")).await.unwrap();
     assert_eq!(next(&mut events).await.kind(), EventKind::Delivered);
@@ -80,7 +86,7 @@ async fn what_is_under_way_survives_an_open_write_transaction() {
     let remote = RemoteHost::start().await.unwrap();
     // The end of data is heard long after the other program has begun.
     remote.delay_end_of_data(Duration::from_millis(500));
-    let (mailer, mut events) = mailer(&site.store(), &remote, Duration::from_millis(100)).await;
+    let (mailer, mut events) = mailer(&site.store(), &remote, Duration::from_millis(100), Clock::system()).await;
     let receipt = mailer.send(letter("ann@example.net")).await.unwrap();
     remote.message(0).await;
     let beside = Connection::open(site.store()).unwrap();
@@ -99,7 +105,7 @@ async fn what_is_under_way_survives_an_open_write_transaction() {
 async fn a_reader_with_a_long_transaction_holds_nothing_up() {
     let site = Site::new();
     let remote = RemoteHost::start().await.unwrap();
-    let (mailer, mut events) = mailer(&site.store(), &remote, PATIENCE).await;
+    let (mailer, mut events) = mailer(&site.store(), &remote, PATIENCE, Clock::system()).await;
     let reader = Connection::open(site.store()).unwrap();
     reader.execute_batch("BEGIN").unwrap();
     let count = || reader.query_row("SELECT count(*) FROM delivery", [], |row| row.get::<_, i64>(0)).unwrap();

@@ -12,5 +12,7 @@ mod kills;
 mod name_server;
 mod postman;
 mod process;
+#[cfg(feature = "sqlite")]
+mod restore;
 mod route;
 mod start;
