@@ -23,7 +23,7 @@ pub(crate) struct Fleet {
     hurry: Notify,
     /// The count of changes up to which the ring in the store was read.
     ring: std::sync::Mutex<Option<i64>>,
-    /// When the store last took a sign of life.
+    /// When the last sign of life was given for which the ring was as new as the store's.
     heard: std::sync::Mutex<Option<Instant>>,
     /// Places that could not be given back, for the database was away.
     left_over: std::sync::Mutex<Vec<(String, u32)>>,
@@ -45,7 +45,8 @@ impl Fleet {
         self.shared
     }
 
-    /// Takes note that the store took a sign of life.
+    /// Takes note of a sign of life that was given then, for which the ring was as new as the store's. Every key that
+    /// mints before the lease of that sign ends is in the ring: others let none mint that a living process lacks.
     fn heard(&self, now: Instant) {
         *lock(&self.heard) = Some(now);
     }
@@ -68,13 +69,14 @@ pub(crate) async fn keep_in_touch(instance: Arc<Instance>) {
     let mut wait = FIRST_RETRY;
     let mut is_away = false;
     loop {
+        let asked = instance.clock.instant();
         let pause = match instance.beat().await {
             Ok(beat) => {
                 if std::mem::take(&mut is_away) {
                     tracing::info!("the store is reached again");
                 }
                 wait = FIRST_RETRY;
-                instance.care(beat).await;
+                instance.care(beat, asked).await;
                 every
             }
             Err(StoreError::Closed) => return std::future::pending().await,
@@ -116,9 +118,7 @@ pub(crate) async fn listen_for_news(instance: Arc<Instance>, mut stop: watch::Re
 impl Instance {
     /// Renews the lease, and takes in how the fleet stands.
     pub(super) async fn beat(&self) -> Result<Beat, StoreError> {
-        let asked = self.clock.instant();
         let beat = self.store.beat(self.ring().bits()).await?;
-        self.fleet.heard(asked);
         if beat.was_fenced {
             self.start_anew();
         }
@@ -159,12 +159,17 @@ impl Instance {
         self.events.notify_one();
     }
 
-    /// What is done with each sign of life.
-    async fn care(&self, beat: Beat) {
+    /// What is done with each sign of life, which was given at `asked`.
+    async fn care(&self, beat: Beat, asked: Instant) {
         let known = self.ring().bits();
         // News of it may have been lost, or be of a time before this process.
-        if *lock(&self.fleet.ring) != Some(beat.ring) && self.follow_ring().await {
+        let mut is_known = *lock(&self.fleet.ring) == Some(beat.ring);
+        if !is_known && self.follow_ring().await {
             *lock(&self.fleet.ring) = Some(beat.ring);
+            is_known = true;
+        }
+        if is_known {
+            self.fleet.heard(asked);
         }
         if let Err(error) = self.promote_keys(beat.common_keys).await {
             tracing::error!(%error, "a key that every process has could not be made the one that mints");

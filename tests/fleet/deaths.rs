@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use returnpath::testing::{Clock, RemoteHost};
 
 use crate::cluster::Cluster;
-use crate::fleet::{ALL_DUE, Fleet, key, message, patience, until_answer};
+use crate::fleet::{ALL_DUE, Fleet, OPEN, key, message, patience, until_answer};
 use crate::process::full;
 use crate::story::Figures;
 
@@ -97,6 +97,3 @@ impl Run {
 }
 
 const LIVING: &str = "SELECT count(*) FROM returnpath.process";
-/// Deliveries and events that have no end.
-const OPEN: &str = "SELECT (SELECT count(*) FROM returnpath.delivery WHERE state <= 3)
-                         + (SELECT count(*) FROM returnpath.event WHERE state <= 1)";

@@ -1,5 +1,6 @@
 //! Daemons that share a store: fed by tasks of their own, heard together, and ended one by one or all.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,20 +15,20 @@ use crate::story::Story;
 /// So many daemons that all listen; one that was killed leaves its place empty.
 pub(crate) struct Fleet {
     daemons: Vec<Option<Daemon>>,
-    inputs: Vec<Option<ChildStdin>>,
-    /// Each has the input still when it ends: a daemon whose input is closed has nothing more to expect.
-    feeding: Vec<JoinHandle<ChildStdin>>,
+    /// What feeds each. It has the input still when it ends: a daemon whose input is closed has nothing more to expect.
+    feeding: Vec<Option<JoinHandle<ChildStdin>>>,
     pub(crate) story: Story,
 }
 
 impl Fleet {
     pub(crate) async fn start(count: usize, store: &str, flags: &[&str]) -> Fleet {
-        let mut fleet = Fleet { daemons: Vec::new(), inputs: Vec::new(), feeding: Vec::new(), story: Story::default() };
+        let mut fleet = Fleet { daemons: Vec::new(), feeding: Vec::new(), story: Story::default() };
         for who in 0..count {
             let name = client(who);
             let own = ["--domain", DOMAIN, "--ehlo", &name, "--quiet", "--listen", "127.0.0.1:0", "--store", store];
             let mut daemon = Daemon::start([&own[..], flags].concat());
-            fleet.inputs.push(Some(daemon.take_input()));
+            let input = daemon.take_input();
+            fleet.feeding.push(Some(tokio::spawn(async { input })));
             fleet.daemons.push(Some(daemon));
         }
         for daemon in fleet.daemons.iter().flatten() {
@@ -36,11 +37,21 @@ impl Fleet {
         fleet
     }
 
-    /// Gives one daemon its lines while the test goes on.
+    /// Where all of them listen.
+    pub(crate) async fn listeners(&self) -> Vec<SocketAddr> {
+        let mut listeners = Vec::new();
+        for daemon in self.daemons.iter().flatten() {
+            listeners.push(daemon.listener().await);
+        }
+        listeners
+    }
+
+    /// Gives one daemon lines, behind those that it was given before, while the test goes on.
     pub(crate) fn feed(&mut self, who: usize, lines: impl IntoIterator<Item = Value>) {
         let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();
-        let mut input = self.inputs[who].take().expect("a daemon is fed once");
-        self.feeding.push(tokio::spawn(async move {
+        let before = self.feeding[who].take().expect("it is put back");
+        self.feeding[who] = Some(tokio::spawn(async move {
+            let mut input = before.await.expect("feeding does not panic");
             // One that has died takes nothing more, which is no error here.
             let _ = input.write_all(text.as_bytes()).await;
             input
@@ -127,6 +138,10 @@ pub(crate) async fn until_answer(cluster: &Cluster, query: &str, answer: &str) {
 
 /// Lets time pass for all that waits in the store.
 pub(crate) const ALL_DUE: &str = "UPDATE returnpath.delivery SET due = 0 WHERE state = 0; NOTIFY returnpath, 'work'";
+
+/// Deliveries and events that have no end.
+pub(crate) const OPEN: &str = "SELECT (SELECT count(*) FROM returnpath.delivery WHERE state <= 3)
+                                    + (SELECT count(*) FROM returnpath.event WHERE state <= 1)";
 
 /// For all that must happen in a test of this size.
 pub(crate) fn patience() -> Duration {

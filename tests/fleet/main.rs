@@ -8,6 +8,7 @@
 mod cluster;
 mod deaths;
 mod fleet;
+mod keys;
 #[path = "../daemon/name_server.rs"]
 #[expect(dead_code, reason = "the daemon's own tests use the rest of it")]
 mod name_server;

@@ -18,6 +18,8 @@ pub(crate) struct Story {
     pub(crate) delivered: HashSet<String>,
     /// The events that told a delivery to be uncertain.
     uncertain: HashMap<String, HashSet<String>>,
+    /// Bounces that were told, each counted once.
+    pub(crate) bounces: usize,
     /// The ids of all events that reached a handler.
     events: HashSet<String>,
     /// Events that reached one again.
@@ -73,7 +75,8 @@ impl Story {
                 Some("error") => drop(self.refused.insert(text("key"))),
                 Some("delivered") => drop(self.delivered.insert(text("id"))),
                 Some("uncertain") => drop(self.uncertain.entry(text("id")).or_default().insert(text("event_id"))),
-                Some("listening" | "bounce") => {}
+                Some("bounce") => self.bounces += usize::from(is_new),
+                Some("listening") => {}
                 _ => panic!("{line}"),
             }
         }
