@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::parts::{self, Part};
 use super::prose::{self, Mention, Setting};
 use super::signs::{self, SubjectSigns};
-use super::{Finding, Kind, Options, kind_of, labels, mailbox, original};
+use super::{Finding, Kind, Options, dialect, kind_of, labels, mailbox, original};
 use crate::verdict::{AddressState, Advice, EnhancedStatus, Outcome, Reason, Reported, Source, codes_in, judge_report};
 
 /// How much of the reporting host's text is judged, in bytes.
@@ -46,11 +46,7 @@ impl<'p, 'm> Letter<'p, 'm> {
             subject.truncate(subject.floor_char_boundary(MAX_SUBJECT));
             subject
         });
-        let line = subject.as_deref().unwrap_or_default();
-        let mut signs = signs::in_subject(line);
-        let marks = labels::marks_in(&line.to_lowercase());
-        signs.failed |= marks.failed && !signs.reply;
-        signs.delayed |= marks.delayed && !signs.reply;
+        let signs = signs_of(subject.as_deref().unwrap_or_default());
         let (prose, tail) = prose_of(parts);
         Letter { parts, options, subject, signs, prose, tail, depth }
     }
@@ -74,6 +70,12 @@ impl<'p, 'm> Letter<'p, 'm> {
     pub(super) fn findings(&self) -> Vec<Finding> {
         if let Some(findings) = self.report_findings() {
             return findings;
+        }
+        if self.subject.as_deref().is_some_and(is_forward) {
+            let sent_on = self.wrapped_findings();
+            if !sent_on.is_empty() {
+                return sent_on;
+            }
         }
         let findings = self.prose_findings();
         if findings.iter().any(|finding| finding.recipient.is_some()) {
@@ -110,10 +112,11 @@ impl<'p, 'm> Letter<'p, 'm> {
         let prose = if about.is_empty() && single { self.prose.clone() } else { about };
         let quoted = codes_in(&group.diagnostic).code.or_else(|| codes_in(&prose).code);
         let mut status = status_of(&group);
-        if single && status.is_none_or(says_little) && codes_in(&prose).status.is_none_or(says_little) {
-            status = codes_in(&self.prose).status.filter(|found| !says_little(*found)).or(status);
+        if single && status.is_none_or(says_little) {
+            status = refusal_status(&prose).or_else(|| refusal_status(&self.prose)).or(status);
         }
         let another = speaks_of_another(&group, names);
+        let given = status;
         let reported = Reported {
             outcome: self.outcome_of(&group, single.then_some(&prose)),
             code: None,
@@ -125,6 +128,10 @@ impl<'p, 'm> Letter<'p, 'm> {
             hosts: group.remote_host.into_iter().chain(recipient.as_deref().and_then(domain_of)).collect(),
         };
         let mut verdict = judge_report(&self.options.rules, &reported);
+        // What a transcript quotes of other commands, or a number of a chapter, is no status of a failure.
+        if verdict.outcome != Outcome::Delivered && verdict.status.is_some_and(|status| status.class() == 2) {
+            verdict.status = given;
+        }
         if another && verdict.outcome == Outcome::Failed {
             verdict.address = AddressState::NoStatement;
             verdict.advice = Advice::None;
@@ -185,7 +192,7 @@ impl<'p, 'm> Letter<'p, 'm> {
         let other_report = report_type.is_some_and(|kind| kind != "delivery-status")
             || self.parts.iter().any(|part| part.media == "message/disposition-notification");
         if other_report {
-            return Vec::new();
+            return self.refusal_in_receipt().into_iter().collect();
         }
         let setting = Setting {
             fields: &message.fields,
@@ -201,9 +208,28 @@ impl<'p, 'm> Letter<'p, 'm> {
                 return self.findings_of_groups(groups);
             }
         }
-        let mentions = prose::read(&self.prose, &setting);
+        let known = if self.options.dialects { dialect::read(&self.prose, &setting) } else { Vec::new() };
+        let mentions = if known.is_empty() { prose::read(&self.prose, &setting) } else { known };
         let single = mentions.len() == 1;
         mentions.into_iter().map(|mention| self.finding_of_mention(mention, single)).collect()
+    }
+
+    /// A filter of the recipient's that refuses after the mail was taken says so in a receipt: `deleted`, unread, with
+    /// words of refusal (RFC 5429 §2.2.1).
+    fn refusal_in_receipt(&self) -> Option<Finding> {
+        let receipt = self.parts.iter().find(|part| part.media == "message/disposition-notification")?;
+        let bytes = receipt.bytes();
+        let (fields, _) = Fields::read(bytes.trim_ascii_start());
+        let disposition = fields.value("Disposition")?.to_ascii_lowercase();
+        let refused = disposition.contains("automatic-action") && disposition.contains("deleted");
+        let marks = labels::marks_in(&self.prose.to_lowercase());
+        let signs = signs::in_text(&self.prose);
+        if !refused || !(marks.failed || signs.failed || self.signs.failed) {
+            return None;
+        }
+        let named = ["Final-Recipient", "Original-Recipient"].iter().find_map(|name| fields.value(name));
+        let recipient = named.and_then(|value| mailbox::in_field(&value));
+        Some(self.finding_of_mention(Mention { recipient, outcome: Outcome::Failed, reason: String::new() }, true))
     }
 
     fn finding_of_mention(&self, mention: Mention, single: bool) -> Finding {
@@ -217,7 +243,10 @@ impl<'p, 'm> Letter<'p, 'm> {
             ..Reported::default()
         };
         let code = codes_in(&reported.diagnostic).code.or_else(|| codes_in(&reported.prose).code);
-        let verdict = judge_report(&self.options.rules, &reported);
+        let mut verdict = judge_report(&self.options.rules, &reported);
+        if verdict.outcome != Outcome::Delivered && verdict.status.is_some_and(|status| status.class() == 2) {
+            verdict.status = refusal_status(&reported.diagnostic).or_else(|| refusal_status(&reported.prose));
+        }
         Finding {
             kind: kind_of_outcome(verdict.outcome),
             recipient: mention.recipient,
@@ -321,6 +350,25 @@ impl<'p, 'm> Letter<'p, 'm> {
     }
 }
 
+/// What a subject is a sign of. Many reports put the subject of the message behind their own, with a colon between:
+/// then only what stands in front of it is theirs.
+fn signs_of(subject: &str) -> SubjectSigns {
+    let read = |line: &str| {
+        let mut signs = signs::in_subject(line);
+        let marks = labels::marks_in(&line.to_lowercase());
+        signs.failed |= marks.failed && !signs.reply;
+        signs.delayed |= marks.delayed && !signs.reply;
+        signs
+    };
+    if let Some((title, _)) = subject.split_once([':', '\u{ff1a}']) {
+        let of_title = read(title);
+        if (of_title.failed || of_title.delayed) && !of_title.reply {
+            return of_title;
+        }
+    }
+    read(subject)
+}
+
 /// The text for people, and what of the returned original stood in it.
 fn prose_of(parts: &[Part<'_>]) -> (String, String) {
     let (mut prose, mut tail) = (String::new(), String::new());
@@ -372,6 +420,8 @@ fn status_of(group: &Group) -> Option<EnhancedStatus> {
     let said = remote_status(&group.diagnostic);
     match (group.status, said) {
         (Some(status), Some(said)) if said.class() == 2 && status.class() != 2 => Some(status),
+        // Of the same field, the Status was chosen with more knowledge: what became of it after some tries.
+        (Some(status), Some(said)) if status.subject() == said.subject() => Some(status),
         (_, Some(said)) if !says_little(said) => Some(said),
         (status, said) => status.or(said),
     }
@@ -390,6 +440,12 @@ fn remote_status(reply: &str) -> Option<EnhancedStatus> {
         rest[..end].trim_end_matches('.').parse::<EnhancedStatus>().ok().filter(|status| status.subject() <= 7)
     });
     direct.filter(|status| !says_little(*status)).or_else(|| codes_in(reply).status).or(direct)
+}
+
+/// The first exact code of class 4 or 5 in a text of several lines.
+fn refusal_status(text: &str) -> Option<EnhancedStatus> {
+    let lines = text.lines().filter(|line| line.contains(['4', '5'])).take(200);
+    lines.filter_map(|line| codes_in(line).status).find(|status| status.class() != 2 && !says_little(*status))
 }
 
 /// A class at most.

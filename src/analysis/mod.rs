@@ -10,10 +10,14 @@
 mod arf;
 mod auto_reply;
 mod charset;
+mod dialect;
 mod dsn;
 #[cfg(test)]
 mod field_cases;
 mod fields;
+#[cfg(test)]
+mod general;
+mod html;
 mod labels;
 mod letter;
 mod mailbox;

@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 
 use mail_parser::decoders::base64::base64_decode;
-use mail_parser::decoders::html::html_to_text;
 
 use super::charset;
 use super::fields::Fields;
+use super::html;
 
 /// How much of a message is read, in bytes. A report says what it has to say long before that; what follows is the
 /// returned original.
@@ -157,7 +157,7 @@ impl<'m> Part<'m> {
     pub(super) fn text(&self) -> String {
         let bytes = self.bytes();
         let text = charset::decode(&bytes, self.charset.as_deref());
-        if self.media == "text/html" || looks_like_html(&text) { html_to_text(&text) } else { text.into_owned() }
+        if self.media == "text/html" || looks_like_html(&text) { html::to_text(&text) } else { text.into_owned() }
     }
 }
 

@@ -43,7 +43,9 @@ pub(super) struct Setting<'s, 'm> {
 /// Whether something around the text says that mail comes back: its media type, a field, who it is from, its subject,
 /// or an empty return path with a message that is returned. Most other mail ends here, unread.
 pub(super) fn is_announced(setting: &Setting<'_, '_>) -> bool {
-    let announced = (setting.subject.failed || setting.subject.delayed) && !setting.is_answer && !setting.subject.reply;
+    // Reports are marked as automatic answers too: what the subject calls itself counts for more.
+    let answers = setting.subject.reply || setting.subject.answer;
+    let announced = (setting.subject.failed || setting.subject.delayed) && !answers;
     setting.is_report
         || announced
         || failed_field(setting.fields).is_some()
@@ -53,25 +55,73 @@ pub(super) fn is_announced(setting: &Setting<'_, '_>) -> bool {
 
 /// Reads a text whose returned original was cut off. Empty if it is no report of a failure or a delay.
 pub(super) fn read(text: &str, setting: &Setting<'_, '_>) -> Vec<Mention> {
-    if !is_announced(setting) {
+    let answers = setting.subject.reply || setting.subject.answer;
+    let announced = is_announced(setting);
+    // In a language that nobody has written down: an address, a refusal below it, and a message that is returned.
+    if !announced && (!setting.returns || answers) {
         return Vec::new();
     }
-    let failed_field = failed_field(setting.fields);
-    let mut mentions = mentions(text, setting.ours);
-    let lower = text.to_lowercase();
-    let (signs, marks) = (signs::in_text(text), labels::marks_in(&lower));
-    let (failed, delayed) = (signs.failed || marks.failed, signs.delayed || marks.delayed);
-    let quotes_code = || mentions.iter().any(|mention| quotes_refusal(&mention.1)) || quotes_refusal(text);
-    // Who sends it, what it calls itself and what it brings back tell in any language; then an address is enough.
+    let mentions = mentions(text, setting.ours);
+    let refused = mentions.iter().any(|mention| quotes_refusal(&mention.1));
+    if (!announced && !refused) || (transcript::is_of_server(text) && transcript::refusals(text).is_empty()) {
+        return Vec::new();
+    }
+    let said = Said::of(text);
+    let by_name = setting.is_report || failed_field(setting.fields).is_some();
     let from_daemon = is_from_daemon(setting.fields);
-    let by_structure = from_daemon && setting.returns && !setting.is_answer && !mentions.is_empty();
-    if !(setting.is_report || failed_field.is_some() || failed || delayed || by_structure || quotes_code()) {
-        return Vec::new();
+    let titled = (setting.subject.failed || setting.subject.delayed) && !answers;
+    let explained = mentions.iter().any(|mention| !mention.1.is_empty());
+    let known = known(text, setting, mentions, &said, None);
+    let names_one = known.iter().any(|mention| mention.recipient.is_some());
+    // Who sends it, what it calls itself and what it brings back tell in any language; then an address is enough.
+    let by_structure = from_daemon && (setting.returns || titled) && !setting.is_answer && names_one;
+    // A title alone is anybody's ("Your parcel could not be delivered"): then the text must name an address and say
+    // what became of it.
+    let returns =
+        by_name || setting.returns || explained || (names_one && (from_daemon || says_so_of_one(text, setting)));
+    let speaks = said.failed || said.delayed || refused || quotes_refusal(text);
+    if by_name || by_structure || (speaks && returns) { known } else { Vec::new() }
+}
+
+/// Whether a sentence names an address that is not ours and says that mail was not delivered.
+fn says_so_of_one(text: &str, setting: &Setting<'_, '_>) -> bool {
+    spoken_of_ranked(text, setting).is_some_and(|(rank, _)| rank < 2)
+}
+
+/// Reads a text of which it is known that it reports a failure or a delay, in a form that says which or not.
+pub(super) fn read_known(text: &str, setting: &Setting<'_, '_>, outcome: Option<Outcome>) -> Vec<Mention> {
+    known(text, setting, mentions(text, setting.ours), &Said::of(text), outcome)
+}
+
+/// What the words of a text say.
+struct Said {
+    failed: bool,
+    delayed: bool,
+    gave_up: bool,
+}
+
+impl Said {
+    fn of(text: &str) -> Said {
+        let marks = labels::marks_in(&text.to_lowercase());
+        let signs = signs::in_text(text);
+        Said { failed: signs.failed || marks.failed, delayed: signs.delayed || marks.delayed, gave_up: marks.gave_up }
     }
-    let given_up = marks.gave_up || (setting.subject.failed && !setting.subject.delayed && quotes_permanent(text));
-    let is_delay = (setting.subject.delayed || delayed) && !given_up;
-    let outcome = if is_delay { Outcome::Delayed } else { Outcome::Failed };
-    if let Some(field) = failed_field {
+}
+
+fn known(
+    text: &str,
+    setting: &Setting<'_, '_>,
+    mut mentions: Vec<(String, String)>,
+    said: &Said,
+    outcome: Option<Outcome>,
+) -> Vec<Mention> {
+    let outcome = outcome.unwrap_or_else(|| {
+        let titled_failed = setting.subject.failed && !setting.subject.delayed;
+        let given_up = said.gave_up || (titled_failed && quotes_permanent(text));
+        let is_delay = (setting.subject.delayed || said.delayed) && !given_up;
+        if is_delay { Outcome::Delayed } else { Outcome::Failed }
+    });
+    if let Some(field) = failed_field(setting.fields) {
         let named: Vec<&str> = mailbox::in_text(&field).map(|(_, _, address)| address).take(MAX_RECIPIENTS).collect();
         if !named.is_empty() {
             let reason_of = |address: &str| {
@@ -91,6 +141,12 @@ pub(super) fn read(text: &str, setting: &Setting<'_, '_>) -> Vec<Mention> {
         return vec![Mention { recipient, outcome, reason: String::new() }];
     }
     mentions.into_iter().map(|(address, reason)| Mention { recipient: Some(address), outcome, reason }).collect()
+}
+
+/// Whether an address that stands where a failed recipient stands may be one: none of ours, unless it looks like a
+/// mailbox rather than a return path.
+pub(super) fn may_have_failed(address: &str, setting: &Setting<'_, '_>) -> bool {
+    !setting.ours.iter().any(|known| mailbox::same(known, address))
 }
 
 /// The first address that a text names as a failed recipient's.
@@ -288,13 +344,19 @@ fn add_replies(mentions: &mut Vec<(String, String)>, text: &str) {
 /// The address that the sentences speak of: the first one beside words of failure, else beside a refusal, else the
 /// first that is not named as somebody to write to.
 fn spoken_of(text: &str, setting: &Setting<'_, '_>) -> Option<String> {
+    spoken_of_ranked(text, setting).filter(|(rank, _)| *rank < 6).map(|(_, address)| address.to_string())
+}
+
+/// The same, with its rank; below 2 where the words beside it speak of failure.
+fn spoken_of_ranked<'t>(text: &'t str, setting: &Setting<'_, '_>) -> Option<(u8, &'t str)> {
     let mut best: Option<(u8, &str)> = None;
     for paragraph in paragraphs(text) {
-        let mut addresses = mailbox::in_text(paragraph)
+        let named: Vec<&str> = mailbox::in_text(paragraph)
             .map(|found| found.2)
-            .filter(|address| is_foreign(address, setting.ours))
-            .peekable();
-        if addresses.peek().is_none() {
+            .filter(|address| may_have_failed(address, setting))
+            .take(MAX_RECIPIENTS)
+            .collect();
+        if named.is_empty() {
             continue;
         }
         let marks = labels::marks_in(&paragraph.to_lowercase());
@@ -305,13 +367,16 @@ fn spoken_of(text: &str, setting: &Setting<'_, '_>) -> Option<String> {
             _ if marks.contact => 3,
             _ => 2,
         };
-        if best.is_none_or(|(known, _)| rank < known)
-            && let Some(address) = addresses.next()
+        let people = named.iter().find(|address| !is_daemon_address(address)).map(|address| (2 * rank, *address));
+        // A postmaster may be a failed recipient; mostly it is whom to ask.
+        let of_daemon = named.first().map(|address| (if rank == 0 { 1 } else { 6 }, *address));
+        if let Some((rank, address)) = people.or(of_daemon)
+            && best.is_none_or(|(known, _)| rank < known)
         {
             best = Some((rank, address));
         }
     }
-    best.filter(|(rank, _)| *rank < 3).map(|(_, address)| address.to_string())
+    best
 }
 
 /// A text cut at its empty lines.
@@ -338,7 +403,7 @@ fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
 
 /// A local part alone on its line, below a line that announces recipients: a system that names its own users without
 /// their domain. The domain is that of the reporting address.
-fn bare_name(text: &str, fields: &Fields<'_>) -> Option<String> {
+pub(super) fn bare_name(text: &str, fields: &Fields<'_>) -> Option<String> {
     let from = fields.value("From")?;
     let domain = mailbox::in_text(&from).next()?.2.rsplit_once('@')?.1.to_string();
     let mut announced = false;
@@ -391,7 +456,7 @@ fn mentions_of_daemons(text: &str) -> Option<String> {
 }
 
 /// Whether a text quotes a code of class 4 or 5.
-fn quotes_refusal(text: &str) -> bool {
+pub(super) fn quotes_refusal(text: &str) -> bool {
     let codes = codes_in(text);
     codes.code.is_some_and(|code| code >= 400) || codes.status.is_some_and(|status| status.class() != 2)
 }
@@ -407,7 +472,7 @@ fn failed_field<'m>(fields: &Fields<'m>) -> Option<std::borrow::Cow<'m, str>> {
 }
 
 /// Whether the envelope sender was the null address (RFC 5321 §4.5.5), as far as the message shows it.
-fn has_null_path(fields: &Fields<'_>) -> bool {
+pub(super) fn has_null_path(fields: &Fields<'_>) -> bool {
     fields.value("Return-Path").is_some_and(|path| path.trim() == "<>")
 }
 

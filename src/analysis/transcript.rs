@@ -9,6 +9,15 @@ use super::mailbox;
 const MAX_REPLY_LINES: usize = 20;
 const MAX_REFUSALS: usize = 50;
 
+/// Whether a text is the transcript of a conversation in which the reporting host answered: what it refused there never
+/// was in its hands.
+pub(super) fn is_of_server(text: &str) -> bool {
+    text.lines()
+        .map(str::trim_start)
+        .find(|line| line.starts_with("Out:") || line.starts_with("In:"))
+        .is_some_and(|line| said(line, &["Out:"]).is_some_and(|answer| answer.starts_with("220")))
+}
+
 /// The recipients whose RCPT was refused, each with the reply; with one recipient, the refusal of a later command too.
 pub(super) fn refusals(text: &str) -> Vec<(String, String)> {
     let mut refused: Vec<(String, String)> = Vec::new();
@@ -17,6 +26,7 @@ pub(super) fn refusals(text: &str) -> Vec<(String, String)> {
     let mut waiting: Option<String> = None;
     let mut reply = String::new();
     let mut lines_of_reply = 0;
+    let by_server = is_of_server(text);
     for line in text.lines() {
         let line = line.trim();
         if let Some(command) = said(line, &ASKED) {
@@ -42,6 +52,11 @@ pub(super) fn refusals(text: &str) -> Vec<(String, String)> {
                 continue;
             }
             let whole = std::mem::take(&mut reply);
+            if by_server && waiting.is_some() {
+                asked.retain(|address| waiting.as_ref() != Some(address));
+                waiting = None;
+                continue;
+            }
             let of = waiting.take().or_else(|| match asked.as_slice() {
                 [only] => Some(only.clone()),
                 _ => None,
@@ -100,6 +115,14 @@ mod tests {
         let text = ">>> RCPT To:<ann@example.net>\n<<< 250 ok\n>>> DATA\n<<< 354 go\n<<< 554 5.7.1 no\n";
         assert_eq!(refusals(text), [("ann@example.net".to_string(), "554 5.7.1 no".to_string())]);
         assert!(refusals("RCPT TO:<ann@example.net>\n550 no\n").is_empty());
+    }
+
+    #[test]
+    fn what_a_server_refused_was_never_in_its_hands() {
+        let begin = " Out: 220 mx.example.net\n In:  RCPT TO:<ann@example.net>\n";
+        assert!(refusals(&format!("{begin} Out: 550 5.1.1 no\n")).is_empty());
+        let lost = format!("{begin} Out: 250 ok\n In:  DATA\n Out: 354 go\n Out: 451 4.3.0 queue file write error\n");
+        assert_eq!(refusals(&lost).len(), 1);
     }
 
     proptest! {
