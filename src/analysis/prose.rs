@@ -413,7 +413,9 @@ pub(super) fn bare_name(text: &str, fields: &Fields<'_>) -> Option<String> {
             continue;
         }
         if announced {
-            let name = bare.trim_matches(|c: char| "<>\"'*-".contains(c) || c.is_whitespace());
+            // The reason may stand beside it in brackets.
+            let name = bare.split_once(" (").map_or(bare, |(name, _)| name);
+            let name = name.trim_matches(|c: char| "<>\"'*-".contains(c) || c.is_whitespace());
             let fits = (2..=64).contains(&name.len())
                 && line.starts_with([' ', '\t', '<'])
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+".contains(&b));
