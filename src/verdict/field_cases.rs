@@ -59,7 +59,7 @@ fn the_same_words_mean_what_their_speaker_means() {
     let words = "550 5.4.1 Recipient address rejected: Access denied. [node.prod.protection.outlook.com]";
     let (microsoft, _) = judge(Stage::Rcpt, words);
     assert_eq!((microsoft.reason, microsoft.is_hard()), (Reason::UserUnknown, true));
-    assert_eq!(microsoft.evidence.rule, "token.microsoft.access_denied");
+    assert_eq!(microsoft.evidence.rule, "token.microsoft.recipient_address_rejected_access_denied");
     let (other, _) = judge(Stage::Rcpt, "554 5.7.1 <u@x.example>: Recipient address rejected: Access denied");
     assert_eq!((other.reason, other.is_hard()), (Reason::Policy, false));
 }

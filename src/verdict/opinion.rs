@@ -40,36 +40,56 @@ const HEARSAY: f32 = 0.9;
 /// Asks the evidence in order: the remote host's own words first, then the reporting host's.
 pub(super) fn hear<'r>(scene: Scene<'r>, remote: &Words<'_>, reporter: Option<&Words<'_>>) -> Opinion<'r> {
     let spoken = scene.listen(remote);
-    if let Some(opinion) = scene.decide(&spoken, remote.codes) {
+    let Some(reporter) = reporter else {
+        return scene.decide(&spoken, remote.codes).unwrap_or_else(|| {
+            let left = spoken.generic.or(spoken.word).or_else(|| scene.vague(remote)).or_else(|| scene.basic(remote));
+            Opinion::of(left, 1.0)
+        });
+    };
+    // Words without any code are no reply: they are the reporting host's, and its codes belong to them.
+    let is_reply = remote.codes != Codes::default();
+    let made_up = is_reply && invented(remote, reporter.codes);
+    let told_codes = if made_up { Codes::default() } else { reporter.codes };
+    let codes = if is_reply { remote.codes } else { told_codes };
+    if let Some(opinion) = scene.decide(&spoken, codes) {
         return opinion;
     }
-    let vague = scene.vague(remote);
-    let Some(reporter) = reporter else {
-        return Opinion::of(spoken.word.or(vague).or_else(|| scene.basic(remote)), 1.0);
-    };
+    if let Some(rule) = spoken.generic.filter(|_| is_reply) {
+        return Opinion::of(Some(rule), 1.0);
+    }
     let told = scene.listen(reporter);
-    let told_codes = if invented(remote, reporter.codes) { Codes::default() } else { reporter.codes };
-    let heard = scene.decide(&told, told_codes);
     // What the remote host said by a single word or a field of codes stands against an end of the address that only
     // the reporting host speaks of.
-    let own = spoken.word.or(vague);
-    let refutes = own.is_some() || (invented(remote, reporter.codes) && !remote.text.trim().is_empty());
-    match heard {
+    let own = if is_reply { spoken.word.or_else(|| scene.vague(remote)) } else { None };
+    let refutes = own.is_some() || made_up;
+    match scene.decide(&told, told_codes) {
         Some(opinion) if opinion.ends_address() && refutes => {}
         // A single word of the remote host's is nearer to the cause than a sentence of the reporting host's.
-        Some(opinion) if spoken.word.is_none() || opinion.is_of(&[Tier::Token, Tier::Code]) => {
+        Some(opinion) if spoken.word.is_none() || !is_reply || opinion.is_of(&[Tier::Token, Tier::Code]) => {
             return opinion.heard_say();
         }
         _ => {}
     }
-    let word = if remote.text.is_empty() { told.word } else { None };
+    let generic = spoken.generic.or(told.generic).filter(|rule| !(rule.ends_address() && refutes));
+    // A word in a reply is a hint; in a letter to a person it may be any word.
+    let word = spoken.word.or(if remote.text.is_empty() { told.word } else { None });
+    let word = word.filter(|_| is_reply || remote.text.len().max(told_length(remote, reporter)) <= MAX_HINTED);
     let left = own
+        .or(generic)
         .or(word)
         .or_else(|| scene.vague(reporter))
         .or_else(|| scene.basic(remote))
         .or_else(|| scene.basic(reporter));
     Opinion::of(left, HEARSAY)
 }
+
+/// How long the text is that a word was found in.
+fn told_length(remote: &Words<'_>, reporter: &Words<'_>) -> usize {
+    if remote.text.is_empty() { reporter.text.len() } else { 0 }
+}
+
+/// A longer text that quotes no reply is a letter, in bytes.
+const MAX_HINTED: usize = 160;
 
 /// Whether the reporting host's status is no more than its translation of three digits that the remote host gave
 /// without an enhanced code.
@@ -87,27 +107,31 @@ impl<'r> Scene<'r> {
         self.rules.read(&Masked::new(words.text), &said)
     }
 
-    /// What one text and its codes say by themselves, unless it is only a hint.
+    /// What one text and its codes say by themselves, unless it is only a saying or a hint.
     fn decide(&self, found: &Found<'r>, codes: Codes) -> Option<Opinion<'r>> {
         if let Some(token) = found.token {
             return Some(Opinion::of(Some(token), 1.0));
         }
         let phrase = found.phrases.first().copied();
         let Some(code) = codes.status.and_then(|status| self.rules.exact(status)) else {
-            return phrase.or(found.generic).map(|rule| Opinion::of(Some(rule), 1.0));
+            return phrase.map(|rule| Opinion::of(Some(rule), 1.0));
         };
-        if found.phrases.iter().chain(&found.generic).any(|phrase| phrase.reason == code.reason) {
-            // A code and a phrase that agree make each other surer.
-            return Some(Opinion { rule: Some(code), confidence: AGREED });
-        }
-        let closer = if code.ends_address() {
-            let ended = found.phrases.iter().copied().find(|phrase| phrase.ends_address());
-            ended.or(phrase.filter(|phrase| names_another_cause(phrase.reason)))
+        let another = phrase.filter(|phrase| phrase.reason != code.reason);
+        let closer = if !code.ends_address() {
+            another.filter(|_| code.reason == Reason::Expired)
+        } else if another.is_some_and(|phrase| names_another_cause(phrase.reason)) {
+            another
+        } else if found.phrases.iter().any(|phrase| phrase.reason == code.reason) {
+            None
         } else {
-            phrase.filter(|_| code.reason == Reason::Expired)
+            found.phrases.iter().copied().find(|phrase| phrase.ends_address())
         };
         Some(match closer {
             Some(phrase) => Opinion { rule: Some(phrase), confidence: CONTRADICTED },
+            // A code and a phrase that agree make each other surer.
+            None if found.phrases.iter().any(|phrase| phrase.reason == code.reason) => {
+                Opinion { rule: Some(code), confidence: AGREED }
+            }
             None => Opinion::of(Some(code), 1.0),
         })
     }
@@ -140,6 +164,7 @@ fn names_another_cause(reason: Reason) -> bool {
             | RelayDenied
             | RoutingLoop
             | Tls
+            | Mailer
     )
 }
 

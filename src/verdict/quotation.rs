@@ -51,9 +51,9 @@ fn stage_in_transcript(text: &str) -> Option<Stage> {
     let mut command = None;
     for line in text.lines() {
         let line = line.trim();
-        if let Some(said) = line.strip_prefix(">>>") {
+        if let Some((_, said)) = line.split_once("-->").or_else(|| line.split_once(">>>")) {
             command = Some(said.trim());
-        } else if let Some(answer) = line.strip_prefix("<<<")
+        } else if let Some((_, answer)) = line.split_once("<--").or_else(|| line.split_once("<<<"))
             && answer.trim().starts_with(['4', '5'])
         {
             return COMMANDS.iter().find(|(name, _)| command.unwrap_or_default().starts_with(name)).map(|(_, at)| *at);
@@ -126,7 +126,8 @@ fn reply_starts(text: &str) -> impl Iterator<Item = usize> {
         }
         let before = bytes[..at].trim_ascii_end();
         let gap = &bytes[before.len()..at];
-        let opens = matches!(before.last(), None | Some(b':' | b';' | b'<' | b'>' | b'"' | b'\'' | b'('));
+        let opens = before.ends_with(b"<--")
+            || matches!(before.last(), None | Some(b':' | b';' | b'<' | b'>' | b'"' | b'\'' | b'('));
         let quoted = rest.starts_with(b"-'");
         opens || quoted || gap.contains(&b'\n')
     })
@@ -137,7 +138,7 @@ fn paragraph(text: &str) -> &str {
     let mut end = 0;
     for line in text.split_inclusive('\n') {
         let bare = line.trim();
-        if end > 0 && (bare.is_empty() || bare.starts_with(">>>")) {
+        if end > 0 && (bare.is_empty() || bare.starts_with(">>>") || bare.contains("-->")) {
             break;
         }
         end += line.len();

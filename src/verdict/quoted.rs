@@ -38,7 +38,7 @@ pub(crate) fn codes_in(text: &str) -> Codes {
         if number.contains('.') {
             if let Some(status) = plausible(number)
                 && next.is_none_or(|byte| !part_of_word(byte))
-                && codes.status.is_none_or(|known| says_less(known) && !says_less(status))
+                && codes.status.is_none_or(|known| says_more(status, known))
             {
                 codes.status = Some(status);
             }
@@ -51,6 +51,11 @@ pub(crate) fn codes_in(text: &str) -> Codes {
         at = end.max(at + 1);
     }
     codes
+}
+
+/// Whether a code says more than one that stands before it: a refusal more than a success, a field more than none.
+fn says_more(status: EnhancedStatus, known: EnhancedStatus) -> bool {
+    (known.class() == 2 && status.class() != 2) || (says_less(known) && !says_less(status) && status.class() != 2)
 }
 
 /// Whether a code names a class at most: `5.0.0`.
@@ -126,7 +131,11 @@ fn introduces_reply(before: &[u8], after: &[u8]) -> bool {
     let enhanced = rest.strip_prefix(b"#").unwrap_or(rest);
     let has_enhanced = matches!(enhanced, [b'2' | b'4' | b'5', b'.', b'0'..=b'9', ..]);
     let line = before.rsplit(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
-    has_enhanced || line.is_empty() || matches!(line.last(), Some(b':' | b';' | b'<' | b'>' | b'"' | b'\'' | b'('))
+    // An arrow in front of each line is how some hosts show what was said to them.
+    has_enhanced
+        || line.is_empty()
+        || line.ends_with(b"<--")
+        || matches!(line.last(), Some(b':' | b';' | b'<' | b'>' | b'"' | b'\'' | b'('))
 }
 
 #[cfg(test)]
@@ -145,6 +154,7 @@ mod tests {
             ("Postfix 5.96.1 on 5.1.1.1", None, None),
             ("failed (5.0.0), then 550 5.1.10 NotFound", Some(550), Some("5.1.10")),
             ("250 2.0.0 Ok: queued", Some(250), Some("2.0.0")),
+            ("<-- 250 2.1.0 Ok\n<-- 550 5.1.1 no", Some(550), Some("5.1.1")),
             ("<<< 550 5.1.1:no", Some(550), Some("5.1.1")),
             ("", None, None),
         ] {

@@ -213,7 +213,7 @@ mod tests {
         // The later file has the last word.
         let both = Rules::builder()
             .text("a", "mine\tany\tthis hour\tsystem\tfine\tnone\to\n")
-            .text("b", "mine\tany\tthis hour\tpolicy\tfine\tnone\to\n-token.callout\n")
+            .text("b", "mine\tany\tthis hour\tpolicy\tfine\tnone\to\n-token.callout.sender_verify_failed\n")
             .build()
             .unwrap();
         assert_eq!(token(&both, text).as_deref(), Some("mine"));

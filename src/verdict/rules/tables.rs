@@ -1,5 +1,6 @@
 //! All rows, ready to be matched: one pass over a text for every row of words, a look-up for codes.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
@@ -85,14 +86,14 @@ impl Tables {
     /// Reads a text once. Without `providers`, rows that name a speaker are passed over.
     pub(super) fn read(&self, text: &Masked, said: &Circumstances<'_>, providers: bool) -> Found<'_> {
         let mut taken = Taken::default();
-        let mut take = |row: usize, at: usize| {
+        let mut take = |row: usize, at: usize, end: usize| {
             let rule = &self.rows[row];
             if (providers || !matches!(rule.speaker, Speaker::Provider { .. })) && rule.applies(text, said) {
-                taken.take(rule.tier, row, at);
+                taken.take(rule.tier, row, at, end);
             }
         };
         for &row in &self.wordless {
-            take(row, 0);
+            take(row, 0, 0);
         }
         // How far each row of several fragments has come: the next fragment, where the last one ended, where the
         // first one began.
@@ -108,7 +109,7 @@ impl Tables {
                     continue;
                 }
                 if fragments.len() == 1 {
-                    take(row, hit.start());
+                    take(row, hit.start(), hit.end());
                     continue;
                 }
                 if place == 0 {
@@ -121,7 +122,7 @@ impl Tables {
                     continue;
                 }
                 if place + 1 == fragments.len() {
-                    take(row, start);
+                    take(row, start, hit.end());
                     reached.remove(&row);
                 } else {
                     reached.insert(row, (place + 1, hit.end(), start));
@@ -169,18 +170,19 @@ struct Taken {
     token: Option<usize>,
     generic: Option<usize>,
     word: Option<usize>,
-    phrases: Vec<(usize, usize)>,
+    /// Where each begins, and of two that begin at one place the longer one first; then its row.
+    phrases: Vec<(usize, Reverse<usize>, usize)>,
 }
 
 impl Taken {
-    fn take(&mut self, tier: Tier, row: usize, at: usize) {
+    fn take(&mut self, tier: Tier, row: usize, at: usize, end: usize) {
         let first = match tier {
             Tier::Token => &mut self.token,
             Tier::Generic => &mut self.generic,
             Tier::Word => &mut self.word,
             Tier::Phrase => {
-                if self.phrases.len() < MAX_PHRASES && !self.phrases.iter().any(|(_, known)| *known == row) {
-                    self.phrases.push((at, row));
+                if self.phrases.len() < MAX_PHRASES && !self.phrases.iter().any(|(_, _, known)| *known == row) {
+                    self.phrases.push((at, Reverse(end), row));
                 }
                 return;
             }
@@ -198,7 +200,7 @@ impl Taken {
             token: row(self.token),
             generic: row(self.generic),
             word: row(self.word),
-            phrases: self.phrases.into_iter().filter_map(|(_, index)| rows.get(index)).collect(),
+            phrases: self.phrases.into_iter().filter_map(|(_, _, index)| rows.get(index)).collect(),
         }
     }
 }
