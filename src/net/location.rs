@@ -138,6 +138,7 @@ impl StoreLocation {
                     lease: postgres.lease,
                     wait: config.submit_timeout,
                     now_from_database: true,
+                    clock: config.clock.clone(),
                 };
                 Ok(Arc::new(PostgresStore::open(&postgres).await?))
             }

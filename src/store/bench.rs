@@ -59,10 +59,12 @@ impl Carrying {
     /// Joins those that share the database at `url`; its messages go to this many sites.
     pub async fn join(url: &str, sites: u64) -> Result<Carrying, Error> {
         let wait = Duration::from_secs(30);
-        let config = PostgresConfig { url: url.to_owned(), lease: wait, wait, now_from_database: true };
+        let clock = Clock::system();
+        let config =
+            PostgresConfig { url: url.to_owned(), lease: wait, wait, now_from_database: true, clock: clock.clone() };
         let store = PostgresStore::open(&config).await?;
         let next = u64::from(store.node() + 1) << 32;
-        Ok(Carrying { store, clock: Clock::system(), plan: Plan::default(), next, sites })
+        Ok(Carrying { store, clock, plan: Plan::default(), next, sites })
     }
 
     /// One step of a mailer's three loops, at the same time: these bodies are queued as messages; as many deliveries

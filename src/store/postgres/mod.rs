@@ -75,6 +75,8 @@ pub(crate) struct PostgresConfig {
     pub(crate) wait: Duration,
     /// Whether the database says what time it is, not the caller.
     pub(crate) now_from_database: bool,
+    /// The caller's clock, from which the database's differs.
+    pub(crate) clock: Clock,
 }
 
 /// A store in a PostgreSQL database, shared with other processes.
@@ -83,6 +85,7 @@ pub(crate) struct PostgresStore {
     listener: Listener,
     lease: Duration,
     wait: Duration,
+    clock: Clock,
     closed: AtomicBool,
     standing: Mutex<Standing>,
 }
@@ -149,11 +152,12 @@ impl PostgresStore {
             listener: Listener::start(address.config, tls),
             lease: config.lease,
             wait: config.wait,
+            clock: config.clock.clone(),
             closed: AtomicBool::new(false),
             standing: Mutex::new(standing),
         };
         let (member, ahead) = transaction!(&store, scope => async {
-            Ok::<_, StoreError>((process::register(scope, 0, store.lease).await?, ahead(scope).await?))
+            Ok::<_, StoreError>((process::register(scope, 0, store.lease).await?, ahead(scope, &store.clock).await?))
         })?;
         let mut standing = store.standing();
         standing.member = member;
@@ -176,14 +180,14 @@ impl PostgresStore {
     }
 }
 
-/// What the database's clock is ahead of ours, in milliseconds.
-async fn ahead(scope: &Scope<'_>) -> Result<i64, StoreError> {
+/// What the database's clock is ahead of the caller's, in milliseconds.
+async fn ahead(scope: &Scope<'_>, clock: &Clock) -> Result<i64, StoreError> {
     if !scope.times.now_from_database {
         return Ok(0);
     }
-    let before = Clock::system().now().as_millis();
+    let before = clock.now().as_millis();
     let there = scope.clock().await?;
-    let after = Clock::system().now().as_millis();
+    let after = clock.now().as_millis();
     Ok(there.saturating_sub(before + (after - before) / 2))
 }
 
@@ -340,7 +344,7 @@ impl Store for PostgresStore {
     async fn beat(&self, keys: u64) -> Result<Beat, StoreError> {
         let (beat, anew, ahead) = transaction!(self, scope => async {
             let (beat, anew) = process::beat(scope, keys, self.lease).await?;
-            Ok::<_, StoreError>((beat, anew, ahead(scope).await?))
+            Ok::<_, StoreError>((beat, anew, ahead(scope, &self.clock).await?))
         })?;
         let mut standing = self.standing();
         standing.times.ahead = ahead;

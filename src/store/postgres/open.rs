@@ -1,12 +1,16 @@
 //! The way to the database: its address, the pool, the tries while it is away, and the tables.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
-use tokio_postgres::Config;
+use deadpool_postgres::{
+    Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::schema::{ADVISORY_LOCK, STEPS};
@@ -81,17 +85,43 @@ impl Address {
 
     pub(super) fn pool(&self, tls: MakeRustlsConnect) -> Result<Pool, StoreError> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        Pool::builder(Manager::from_config(self.config.clone(), tls, recycling))
+        Pool::builder(Manager::from_connect(self.config.clone(), Quiet { tls }, recycling))
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(CONNECT_TIMEOUT * 3))
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
             }))
+            .pre_recycle(Hook::sync_fn(|client, _| {
+                if client.is_closed() { Err(HookError::message("the connection is closed")) } else { Ok(()) }
+            }))
             .build()
             .map_err(|error| cannot_open(error.to_string()))
     }
 }
+
+/// Connects as the pool does by itself, but leaves it to the calls that fail to tell of a broken connection: when a
+/// database restarts, each connection would warn, and each call that finds them all again is told once.
+struct Quiet {
+    tls: MakeRustlsConnect,
+}
+
+impl Connect for Quiet {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let (config, tls) = (config.clone(), self.tls.clone());
+        Box::pin(async move {
+            let (client, connection) = config.connect(tls).await?;
+            let task = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection to the database is gone");
+                }
+            });
+            Ok((client, task))
+        })
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Takes `sslrootcert` out of the URL.
 fn without_root_certificate(url: &str) -> (String, Option<PathBuf>) {

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 
 use self::cluster::Cluster;
 use super::{PostgresConfig, PostgresStore};
+use crate::net::clock::Clock;
 use crate::store::conformance::{Site, suite};
 use crate::store::{Store, StoreError};
 
@@ -42,7 +43,13 @@ impl Databases {
 }
 
 fn config(url: String) -> PostgresConfig {
-    PostgresConfig { url, lease: Duration::from_secs(600), wait: Duration::from_secs(20), now_from_database: false }
+    PostgresConfig {
+        url,
+        lease: Duration::from_secs(600),
+        wait: Duration::from_secs(20),
+        now_from_database: false,
+        clock: Clock::system(),
+    }
 }
 
 #[async_trait]
@@ -131,6 +138,29 @@ async fn connections_that_are_cut_are_made_again() {
 async fn a_database_that_is_not_there_is_told_after_the_time_limit() {
     let config = PostgresConfig { wait: Duration::from_millis(50), ..config("postgres://127.0.0.1:1/none".into()) };
     assert!(matches!(PostgresStore::open(&config).await, Err(StoreError::Temporary(_))));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_by_a_month_is_wrong_for_its_own_process_only() {
+    use crate::store::conformance::{DAY, claim, first, message};
+    let site = databases!();
+    let open = async |clock: &Clock| {
+        let url = site.last.lock().unwrap().clone();
+        let config = PostgresConfig { now_from_database: true, clock: clock.clone(), ..config(url) };
+        PostgresStore::open(&config).await.unwrap()
+    };
+    site.open().await.close().await.unwrap();
+    let right = Clock::system();
+    let late = Clock::manual(right.now() - 30 * DAY);
+    let (one, two) = (open(&late).await, open(&right).await);
+    let at_once =
+        crate::store::NewMessage { not_before: late.now(), expires: late.now() + DAY, ..message(1, "a.example") };
+    one.enqueue(vec![at_once], late.now(), None).await.unwrap();
+    let claimed = two.claim(crate::store::conformance::request(right.now())).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| claimed.id).collect::<Vec<_>>(), [first(1)]);
+    let skew = claimed[0].queued_at.since(right.now()).max(right.now().since(claimed[0].queued_at));
+    assert!(skew < Duration::from_secs(60), "it was queued now, by the other's clock: {skew:?}");
+    assert!(claim(&one, late.now()).await.is_empty(), "it is with the other one");
 }
 
 #[tokio::test]
