@@ -57,8 +57,8 @@ pub(super) async fn settle(scope: &Scope<'_>, settlements: &[Settlement]) -> Res
     let query = scope
         .db
         .prepare_cached(
-            "SELECT id, state, message, bounced IS NOT NULL, process = $2 OR (process IS NULL
-                 AND EXISTS (SELECT FROM returnpath.process p WHERE p.id = $2))
+            "SELECT id, state, message, bounced IS NOT NULL, process = $2, process IS NULL
+                 AND EXISTS (SELECT FROM returnpath.process p WHERE p.id = $2)
              FROM returnpath.delivery WHERE id = ANY ($1)",
         )
         .await?;
@@ -68,7 +68,8 @@ pub(super) async fn settle(scope: &Scope<'_>, settlements: &[Settlement]) -> Res
             has_ended: row.try_get::<_, i16>(1)? >= FIRST_ENDED,
             message: row.try_get(2)?,
             is_bounced: row.try_get(3)?,
-            may_settle: row.try_get::<_, Option<bool>>(4)?.unwrap_or(false),
+            is_own: row.try_get::<_, Option<bool>>(4)?.unwrap_or(false),
+            is_nobodys: row.try_get(5)?,
         };
         standings.insert(row.try_get::<_, i64>(0)?, standing);
     }
@@ -86,7 +87,7 @@ pub(super) async fn settle(scope: &Scope<'_>, settlements: &[Settlement]) -> Res
         }
         if let Some(standing) = standings.get_mut(&id) {
             // It has its end, and its events are stored: this is a repetition, or came too late.
-            if standing.has_ended || !(standing.may_settle || settlement.state == Settled::Delivered) {
+            if standing.has_ended || !standing.believes(settlement) {
                 continue;
             }
             let state = changes.add(scope, id, settlement, standing)?;
@@ -109,9 +110,19 @@ struct Standing {
     has_ended: bool,
     message: i64,
     is_bounced: bool,
-    /// It is with this process, or with nobody and this process was not buried: what is held or waits may be settled
-    /// by whoever knows more.
-    may_settle: bool,
+    /// It is with this process.
+    is_own: bool,
+    /// It is with nobody, and this process was not buried.
+    is_nobodys: bool,
+}
+
+impl Standing {
+    /// What is held or waits may be settled by whoever knows more. The end of an attempt is no such knowledge, unless a
+    /// remote host has taken the message: the attempt was of one that had the delivery before, and either this is told
+    /// again because the reply to the commit was lost, or it was released meanwhile.
+    fn believes(&self, settlement: &Settlement) -> bool {
+        self.is_own || settlement.state == Settled::Delivered || self.is_nobodys && !settlement.attempted
+    }
 }
 
 /// The columns of one update of many deliveries.
