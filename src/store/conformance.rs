@@ -61,6 +61,8 @@ macro_rules! suite {
                 only_a_leased_delivery_can_begin,
                 a_settlement_leaves_the_state_it_names,
                 a_settled_delivery_stays_settled,
+                an_attempt_that_is_told_again_counts_once,
+                a_former_owner_is_believed_that_a_host_has_taken_it_and_no_more,
                 a_body_is_kept_once_and_while_it_is_needed,
                 a_repeated_key_gives_the_first_ids,
                 the_high_water_mark_only_rises,

@@ -96,7 +96,8 @@ async fn bring(store: &dyn Store, n: u64, to: &str) {
         }
         "uncertain, failed" => {
             Box::pin(bring(store, n, "uncertain, queued")).await;
-            settle(store, first(n), Settled::Failed).await;
+            let expired = Settlement { attempted: false, ..settlement(first(n), Settled::Failed) };
+            store.settle(vec![expired]).await.unwrap();
         }
         // Of the process that dies after this.
         "recovered" => in_flight(store, n).await,

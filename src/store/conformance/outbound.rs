@@ -156,7 +156,7 @@ pub(crate) async fn a_settlement_leaves_the_state_it_names(site: &dyn Site) {
 
     store.settle(vec![Settlement { attempted: false, ..settlement(first(6), Settled::Queued(later)) }]).await.unwrap();
     assert_eq!(store.find(first(6)).await.unwrap().unwrap().attempts, 1, "a pause is no attempt");
-    settle(&*store, first(5), Settled::Queued(later)).await;
+    store.settle(vec![Settlement { attempted: false, ..settlement(first(5), Settled::Queued(later)) }]).await.unwrap();
     assert_eq!(store.find(first(5)).await.unwrap().unwrap().state, State::Queued, "what is held can be let go");
 }
 
@@ -177,6 +177,56 @@ pub(crate) async fn a_settled_delivery_stays_settled(site: &dyn Site) {
     assert_eq!(handed_out(&*store, NOON).await, [event_id(1)]);
 }
 
+/// As where the reply to the commit was lost.
+pub(crate) async fn an_attempt_that_is_told_again_counts_once(site: &dyn Site) {
+    let store = site.open().await;
+    let later = NOON + DAY;
+    for (n, settled, state) in [(1, Settled::Queued(later), State::Queued), (2, Settled::Held, State::Held)] {
+        in_flight(&*store, n).await;
+        let end = Settlement {
+            delay_told: true,
+            events: vec![event(n as u8, first(n), EventKind::Delay)],
+            ..settlement(first(n), settled)
+        };
+        for _ in 0..3 {
+            store.settle(vec![end.clone()]).await.unwrap();
+        }
+        // Nor does it bring another end.
+        settle(&*store, first(n), Settled::Failed).await;
+        let found = store.find(first(n)).await.unwrap().unwrap();
+        assert_eq!((found.state, found.attempts, &found.last), (state, 1, &end.last), "{settled:?}");
+    }
+    assert_eq!(handed_out(&*store, NOON).await, [event_id(1), event_id(2)]);
+    let again = store.claim(request(later)).await.unwrap();
+    assert_eq!((ids(&again), again[0].delays_told), (vec![first(1)], 1));
+    // The next attempt counts, and what a host has taken is delivered whoever says so.
+    settle(&*store, first(1), Settled::Queued(later)).await;
+    assert_eq!(store.find(first(1)).await.unwrap().unwrap().attempts, 2);
+    for n in [1, 2] {
+        settle(&*store, first(n), Settled::Delivered).await;
+        assert_eq!(store.find(first(n)).await.unwrap().unwrap().state, State::Delivered);
+    }
+}
+
+/// Where processes share a store: one whose lease had ended goes on with what it had in hand.
+pub(crate) async fn a_former_owner_is_believed_that_a_host_has_taken_it_and_no_more(site: &dyn Site) {
+    let one = site.open().await;
+    let Some(other) = site.second(&one).await else { return };
+    enqueue_leased(&*one, vec![message(1, "example.net"), message(2, "example.net")]).await;
+    assert_eq!(one.begin(vec![first(1)]).await.unwrap(), [first(1)]);
+    let later = NOON + 2 * MINUTE;
+    assert_eq!(claim(&*other, later).await, [first(2)], "its lease has ended");
+    settle(&*one, first(2), Settled::Failed).await;
+    let found = other.find(first(2)).await.unwrap().unwrap();
+    assert_eq!((found.state, found.attempts), (State::Leased, 0), "it is with the other one");
+    settle(&*other, first(1), Settled::Queued(later)).await;
+    assert_eq!(one.find(first(1)).await.unwrap().unwrap().state, State::InFlight, "nor the other way");
+    settle(&*one, first(2), Settled::Delivered).await;
+    assert_eq!(other.find(first(2)).await.unwrap().unwrap().state, State::Delivered);
+    settle(&*other, first(2), Settled::Queued(later)).await;
+    assert_eq!(one.find(first(2)).await.unwrap().unwrap().state, State::Delivered, "its end stays");
+}
+
 pub(crate) async fn a_body_is_kept_once_and_while_it_is_needed(site: &dyn Site) {
     let store = site.open().await;
     let two = message_to(1, &["a.example", "b.example"]);
@@ -189,6 +239,7 @@ pub(crate) async fn a_body_is_kept_once_and_while_it_is_needed(site: &dyn Site) 
     }
     settle(&*store, delivery(102), Settled::Queued(NOON + MINUTE)).await;
     assert!(store.body(body).await.unwrap().is_some(), "it will be tried again");
+    assert_eq!(claim(&*store, NOON + MINUTE).await, [delivery(102)]);
     settle(&*store, delivery(102), Settled::Failed).await;
     assert_eq!(store.body(body).await.unwrap(), None);
 

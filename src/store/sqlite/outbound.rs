@@ -13,7 +13,7 @@ use super::forget::is_forgotten;
 use super::{enqueue, events};
 use crate::id::DeliveryId;
 use crate::store::transition::Transition;
-use crate::store::{Claimed, Recovered, Settlement, StoreError};
+use crate::store::{Claimed, Recovered, Settled, Settlement, StoreError};
 use crate::time::Timestamp;
 use crate::verdict::Reason;
 
@@ -41,17 +41,32 @@ struct Standing {
     state: i16,
     message: i64,
     is_bounced: bool,
+    /// Somebody has it: it is leased or in flight, or was so in a process that died.
+    is_in_hand: bool,
+}
+
+impl Standing {
+    /// What is held or waits may be settled by whoever knows more. The end of an attempt is no such knowledge: it is told
+    /// a second time, unless a remote host has taken the message.
+    fn believes(&self, settlement: &Settlement) -> bool {
+        self.is_in_hand || settlement.state == Settled::Delivered || !settlement.attempted
+    }
 }
 
 fn settle_one(db: &Connection, settlement: &Settlement) -> Result<(), StoreError> {
     let id = delivery_key(settlement.delivery);
     let standing = db
-        .prepare_cached("SELECT state, message, bounced IS NOT NULL FROM delivery WHERE id = ?1")?
-        .query_row([id], |row| Ok(Standing { state: row.get(0)?, message: row.get(1)?, is_bounced: row.get(2)? }))
+        .prepare_cached(
+            "SELECT state, message, bounced IS NOT NULL, state IN (1, 2) OR in_doubt = 1 FROM delivery WHERE id = ?1",
+        )?
+        .query_row([id], |row| {
+            let (state, message) = (row.get(0)?, row.get(1)?);
+            Ok(Standing { state, message, is_bounced: row.get(2)?, is_in_hand: row.get(3)? })
+        })
         .optional()?;
     if let Some(standing) = standing {
         // It has its end, and its events are stored: this is a repetition, or came too late.
-        if standing.state >= FIRST_ENDED {
+        if standing.state >= FIRST_ENDED || !standing.believes(settlement) {
             return Ok(());
         }
         update(db, id, settlement, &standing)?;

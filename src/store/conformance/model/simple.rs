@@ -306,8 +306,10 @@ impl Model {
                 settlement.events = vec![self.event(Some(id), EventKind::Other, Origin::Local, None)];
             }
             let delivery = self.deliveries.get_mut(&id).expect("a known one");
-            let is_late = delivery.is_kept && delivery.has_ended();
-            if !is_late {
+            // What is held is released, cancelled or found delivered; an attempt of it has had its end.
+            let is_known =
+                delivery.state == State::Held && settlement.attempted && settlement.state != Settled::Delivered;
+            if !(delivery.is_kept && (delivery.has_ended() || is_known)) {
                 delivery.settle(end, self.now);
                 settlement.events.iter().for_each(|event| self.store_event(event));
             }
