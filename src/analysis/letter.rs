@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::parts::{self, Part};
 use super::prose::{self, Mention, Setting};
 use super::signs::{self, SubjectSigns};
-use super::{Finding, Kind, Options, dialect, kind_of, labels, mailbox, original};
+use super::{Finding, Kind, Options, dialect, kind_of, labels, mailbox, original, tnef};
 use crate::verdict::{AddressState, Advice, EnhancedStatus, Outcome, Reason, Reported, Source, codes_in, judge_report};
 
 /// How much of the reporting host's text is judged, in bytes.
@@ -17,6 +17,8 @@ const MAX_PROSE: usize = 8 * 1024;
 const MAX_PROSE_PARTS: usize = 4;
 /// How long a subject is kept, in bytes.
 const MAX_SUBJECT: usize = 1024;
+/// A shorter subject is not looked for in the text: it may be any word.
+const MIN_SUBJECT: usize = 6;
 /// How many traces are kept.
 const MAX_TRACES: usize = 64;
 /// How often a report may be wrapped in another message.
@@ -47,7 +49,10 @@ impl<'p, 'm> Letter<'p, 'm> {
             subject
         });
         let signs = signs_of(subject.as_deref().unwrap_or_default());
-        let (prose, tail) = prose_of(parts);
+        let (mut prose, tail) = prose_of(parts);
+        if let Some(original) = original_subject(parts, &tail) {
+            prose = prose.replace(&original, "");
+        }
         Letter { parts, options, subject, signs, prose, tail, depth }
     }
 
@@ -350,6 +355,19 @@ impl<'p, 'm> Letter<'p, 'm> {
     }
 }
 
+/// The subject of the returned original. Where a report quotes it, it is the sender who speaks: "Your mailbox is full
+/// of news" tells nothing of the mailbox.
+fn original_subject(parts: &[Part<'_>], tail: &str) -> Option<String> {
+    let returned = parts.iter().find(|part| original::is_original(part));
+    let subject = match returned {
+        Some(part) => Fields::read(part.bytes().trim_ascii_start()).0.text("Subject"),
+        None => Fields::read(from_its_head(tail).as_bytes()).0.text("Subject"),
+    };
+    subject
+        .map(|subject| subject.trim().to_string())
+        .filter(|subject| subject.chars().count() >= MIN_SUBJECT && !subject.contains('@'))
+}
+
 /// What a subject is a sign of. Many reports put the subject of the message behind their own, with a colon between:
 /// then only what stands in front of it is theirs.
 fn signs_of(subject: &str) -> SubjectSigns {
@@ -395,12 +413,21 @@ fn prose_of(parts: &[Part<'_>]) -> (String, String) {
             break;
         }
     }
+    if prose.trim().is_empty() && html.trim().is_empty() {
+        // The original first, or the report in a capsule.
+        let capsule =
+            parts.iter().find(|part| part.media == "application/ms-tnef" || part.media == "application/vnd.ms-tnef");
+        let late = parts.iter().skip_while(|part| !original::is_original(part)).find(|part| part.is_prose());
+        let text =
+            capsule.and_then(|part| tnef::text(&part.bytes())).or_else(|| late.map(Part::text)).unwrap_or_default();
+        prose.push_str(&text[..original::start_in_text(&text)]);
+    }
     // The same in two forms, mostly; the plain one may say only that there is another.
     if !prose.contains('@') && (html.contains('@') || prose.trim().is_empty()) {
         prose.push_str(&html);
     }
     prose.truncate(prose.floor_char_boundary(MAX_PROSE));
-    (prose, tail)
+    (prose::without_topics(&prose), tail)
 }
 
 fn domain_of(address: &str) -> Option<String> {

@@ -25,6 +25,7 @@ mod original;
 mod parts;
 mod prose;
 mod signs;
+mod tnef;
 mod transcript;
 
 use std::fmt;

@@ -177,6 +177,23 @@ pub(super) fn about(text: &str, address: &str) -> String {
     kept
 }
 
+/// A text without the subjects that it quotes: they are the sender's words. Their labels stay, by which a quoted head
+/// is known.
+pub(super) fn without_topics(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let label = line.split_once([':', '\u{ff1a}']).map(|(label, _)| label).filter(|label| label.len() <= 60);
+        match label {
+            Some(label) if !line.starts_with('{') && labels::read(label) == Some(Label::Topic) => {
+                kept.push_str(label);
+                kept.push_str(":\n");
+            }
+            _ => kept.push_str(line),
+        }
+    }
+    kept
+}
+
 /// The addresses that stand at the start of a line or behind a label, each with the words that follow.
 fn mentions(text: &str, ours: &[String]) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
