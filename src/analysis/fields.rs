@@ -60,11 +60,7 @@ impl<'m> Fields<'m> {
 
     /// The value of the first field with this name, its encoded words (RFC 2047) decoded.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        let line = complete(self.raw(name)?);
-        match MessageStream::new(&line).parse_unstructured() {
-            HeaderValue::Text(text) => Some(text.trim().to_string()),
-            _ => None,
-        }
+        self.raw(name).map(super::encoded_word::decode)
     }
 
     /// Whether there is a field with this name.
@@ -98,6 +94,10 @@ impl<'m> Fields<'m> {
 pub(super) fn unfold(raw: &[u8]) -> Cow<'_, str> {
     let raw = raw.get(..MAX_VALUE).unwrap_or(raw).trim_ascii();
     let text = super::charset::lenient(raw);
+    let text = match super::charset::unescape(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(plain) => Cow::Owned(plain),
+    };
     if !text.contains(['\r', '\n', '\t']) {
         return text;
     }

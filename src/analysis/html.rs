@@ -1,4 +1,5 @@
-//! HTML reduced to the text that a reader sees: blocks and rows are lines, cells stand beside each other.
+//! HTML reduced to the text that a reader sees: blocks and rows are lines, cells stand beside each other, quotations
+//! are marked as in plain text.
 //!
 //! Not a parser of documents: one pass, no nesting kept, nothing that a report could grow by. Character references are
 //! decoded by mail-parser, a line at a time.
@@ -12,12 +13,15 @@ const MAX_TAG: usize = 4 * 1024;
 pub(super) fn to_text(html: &str) -> String {
     let mut text = String::with_capacity(html.len() / 2);
     let mut preformatted = false;
+    // How many quotations are open: their lines are marked as in plain text, so that nobody takes them for the
+    // writer's own.
+    let mut quoted = 0_usize;
     // Once an element has no end, none behind it is looked for: each search may go to the end of the text.
     let mut all_end = true;
     let mut rest = html;
     while let Some(open) = rest.find('<') {
         let (before, tag) = rest.split_at(open);
-        put(&mut text, before, preformatted);
+        put(&mut text, before, preformatted, quoted);
         if let Some(comment) = tag.strip_prefix("<!--") {
             rest = comment.split_once("-->").map_or("", |(_, after)| after);
             continue;
@@ -27,7 +31,7 @@ pub(super) fn to_text(html: &str) -> String {
         let close =
             looked_at[1..].find(['<', '>']).map(|at| at + 1).filter(|at| is_tag && looked_at[*at..].starts_with('>'));
         let Some(close) = close else {
-            put(&mut text, "<", preformatted);
+            put(&mut text, "<", preformatted, quoted);
             rest = &tag[1..];
             continue;
         };
@@ -38,7 +42,7 @@ pub(super) fn to_text(html: &str) -> String {
         let name = name[..end].to_ascii_lowercase();
         // `<ann@example.net>`: an address in brackets that nobody has escaped.
         if inside.contains('@') && !inside.contains(['=', ' ']) {
-            put(&mut text, &tag[..=close], preformatted);
+            put(&mut text, &tag[..=close], preformatted, quoted);
             continue;
         }
         match name.as_str() {
@@ -56,26 +60,35 @@ pub(super) fn to_text(html: &str) -> String {
                 end_line(&mut text);
                 text.push('\n');
             }
-            "div" | "tr" | "table" | "li" | "ul" | "ol" | "hr" | "blockquote" | "body" | "dt" | "dd" | "h5" | "h6" => {
+            "blockquote" => {
+                end_line(&mut text);
+                quoted = if closes { quoted.saturating_sub(1) } else { quoted + 1 };
+            }
+            "div" | "tr" | "table" | "li" | "ul" | "ol" | "hr" | "body" | "dt" | "dd" | "h5" | "h6" => {
                 end_line(&mut text);
             }
             _ => {}
         }
     }
-    put(&mut text, rest, preformatted);
+    put(&mut text, rest, preformatted, quoted);
     decoded(&text)
 }
 
 /// Adds text; white space counts only where it is preformatted.
-fn put(text: &mut String, piece: &str, preformatted: bool) {
-    if preformatted {
+fn put(text: &mut String, piece: &str, preformatted: bool, quoted: usize) {
+    if preformatted && quoted == 0 {
         text.push_str(piece);
         return;
     }
     for c in piece.chars() {
-        if c.is_whitespace() && c != '\u{a0}' {
+        if preformatted && c == '\n' {
+            text.push('\n');
+        } else if c.is_whitespace() && c != '\u{a0}' {
             space(text);
         } else {
+            if quoted > 0 && (text.is_empty() || text.ends_with('\n')) {
+                text.push_str("> ");
+            }
             text.push(c);
         }
     }
@@ -168,6 +181,12 @@ mod tests {
                 " y"
             ]
         );
+    }
+
+    #[test]
+    fn quotations_are_marked() {
+        let text = to_text("said:<blockquote>one<br>two<blockquote>in</blockquote><pre>a\nb</pre></blockquote>own");
+        assert_eq!(text, "said:\n> one\n> two\n> in\n> a\n> b\nown");
     }
 
     #[test]

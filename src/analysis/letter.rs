@@ -5,8 +5,11 @@ use super::arf::{self, Feedback};
 use super::auto_reply::{self, Automatic};
 use super::dsn::{self, Group};
 use super::fields::Fields;
+use super::hint::{self, Hint};
 use super::parts::{self, Part};
 use super::prose::{self, Mention, Setting};
+use super::receipt::{self, Receipt};
+use super::scene::Scene;
 use super::signs::{self, SubjectSigns};
 use super::{Finding, Kind, Options, dialect, kind_of, labels, mailbox, original, tnef};
 use crate::verdict::{AddressState, Advice, EnhancedStatus, Outcome, Reason, Reported, Source, codes_in, judge_report};
@@ -67,8 +70,84 @@ impl<'p, 'm> Letter<'p, 'm> {
 
     /// The feedback report, if the message is one.
     pub(super) fn feedback(&self) -> Option<Feedback> {
-        let part = self.parts.iter().find(|part| part.media == "message/feedback-report")?;
-        arf::read(&part.bytes())
+        arf::of(self.parts, self.subject.as_deref().unwrap_or_default(), &self.prose)
+    }
+
+    /// The receipt, or the refusal in the form of one, if the message is one.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        receipt::read(self.parts, &self.prose)
+    }
+
+    /// A refusal by the recipient's own filter. His mailbox works: it is never hard.
+    pub(super) fn finding_of_refusal(&self, recipient: Option<String>, reason: String) -> Finding {
+        let reported = Reported {
+            outcome: Some(Outcome::Failed),
+            diagnostic: reason,
+            source: Some(Source::Prose),
+            ..Reported::default()
+        };
+        let mut verdict = judge_report(&self.options.rules, &reported);
+        if verdict.is_hard() || verdict.reason == Reason::Undetermined {
+            verdict.reason = Reason::RecipientRejected;
+            verdict.address = AddressState::Fine;
+            verdict.advice = Advice::None;
+            verdict.evidence.rule = "report.receipt".into();
+        }
+        Finding {
+            kind: Kind::Bounce,
+            original_recipient: None,
+            final_recipient: recipient.clone(),
+            recipient,
+            code: None,
+            retries_until: None,
+            verdict,
+        }
+    }
+
+    /// What an automatic answer says about the mailbox that it comes from.
+    pub(super) fn hint(&self) -> Option<Hint> {
+        let mut known = self.ours();
+        let from = self.fields().and_then(|fields| fields.value("From")).unwrap_or_default();
+        known.extend(mailbox::in_text(&from).map(|(_, _, address)| address.to_string()).take(1));
+        hint::read(&self.prose, &known)
+    }
+
+    /// What kind of mail it is, and what it says of each recipient.
+    pub(super) fn read(&self) -> (Kind, Vec<Finding>) {
+        let reported = self.report_findings();
+        if let Some(findings) = reported {
+            let disowned = self.is_doubtful(&findings) && self.scene().is_some_and(|scene| scene.disowns_report());
+            return if disowned {
+                (Kind::Other, Vec::new())
+            } else {
+                (kind_of(&findings).unwrap_or(Kind::Other), findings)
+            };
+        }
+        let Some(scene) = self.scene() else { return (Kind::Other, Vec::new()) };
+        if let Some(kind) = scene.kind() {
+            return (kind, Vec::new());
+        }
+        let mut findings = self.findings();
+        if findings.is_empty() && scene.returns_surely() {
+            let recipient = prose::first_recipient(&self.prose, &self.ours());
+            let outcome = if self.signs.delayed { Outcome::Delayed } else { Outcome::Failed };
+            findings.push(self.finding_of_mention(Mention { recipient, outcome, reason: String::new() }, true));
+        }
+        (kind_of(&findings).unwrap_or_else(|| scene.kind_without_findings()), findings)
+    }
+
+    /// Whether a report may not be what it seems: the message does not call itself one, or it fails for a cause that
+    /// passes. All others are spared the look at their words.
+    fn is_doubtful(&self, findings: &[Finding]) -> bool {
+        let passes = |finding: &Finding| {
+            finding.kind == Kind::Bounce && finding.verdict.status.is_some_and(|status| status.is_transient())
+        };
+        self.parts.first().is_some_and(|message| message.report_type.is_none()) || findings.iter().any(passes)
+    }
+
+    /// What the message shows beside its reports.
+    fn scene(&self) -> Option<Scene<'p, 'm>> {
+        Scene::new(self.parts, self.signs, &self.prose, &self.tail, &self.ours())
     }
 
     /// What is said of each recipient; empty if the message speaks of no delivery.
@@ -197,7 +276,10 @@ impl<'p, 'm> Letter<'p, 'm> {
         let other_report = report_type.is_some_and(|kind| kind != "delivery-status")
             || self.parts.iter().any(|part| part.media == "message/disposition-notification");
         if other_report {
-            return self.refusal_in_receipt().into_iter().collect();
+            return match self.receipt() {
+                Some(Receipt::Refused { recipient, reason }) => vec![self.finding_of_refusal(recipient, reason)],
+                _ => Vec::new(),
+            };
         }
         let setting = Setting {
             fields: &message.fields,
@@ -217,24 +299,6 @@ impl<'p, 'm> Letter<'p, 'm> {
         let mentions = if known.is_empty() { prose::read(&self.prose, &setting) } else { known };
         let single = mentions.len() == 1;
         mentions.into_iter().map(|mention| self.finding_of_mention(mention, single)).collect()
-    }
-
-    /// A filter of the recipient's that refuses after the mail was taken says so in a receipt: `deleted`, unread, with
-    /// words of refusal (RFC 5429 §2.2.1).
-    fn refusal_in_receipt(&self) -> Option<Finding> {
-        let receipt = self.parts.iter().find(|part| part.media == "message/disposition-notification")?;
-        let bytes = receipt.bytes();
-        let (fields, _) = Fields::read(bytes.trim_ascii_start());
-        let disposition = fields.value("Disposition")?.to_ascii_lowercase();
-        let refused = disposition.contains("automatic-action") && disposition.contains("deleted");
-        let marks = labels::marks_in(&self.prose.to_lowercase());
-        let signs = signs::in_text(&self.prose);
-        if !refused || !(marks.failed || signs.failed || self.signs.failed) {
-            return None;
-        }
-        let named = ["Final-Recipient", "Original-Recipient"].iter().find_map(|name| fields.value(name));
-        let recipient = named.and_then(|value| mailbox::in_field(&value));
-        Some(self.finding_of_mention(Mention { recipient, outcome: Outcome::Failed, reason: String::new() }, true))
     }
 
     fn finding_of_mention(&self, mention: Mention, single: bool) -> Finding {
@@ -303,28 +367,6 @@ impl<'p, 'm> Letter<'p, 'm> {
         }
         let findings = Letter::wrapped(&inner, self.options, self.depth + 1).findings();
         (kind_of(&findings).is_some() && findings.iter().any(|finding| finding.recipient.is_some())).then_some(findings)
-    }
-
-    /// The kind of a message that speaks of no delivery: an answer, by a program or a person, or anything else.
-    pub(super) fn kind_without_findings(&self) -> Kind {
-        let Some(message) = self.parts.first() else { return Kind::Other };
-        if message.report_type.is_some() {
-            return Kind::Other;
-        }
-        let fields = &message.fields;
-        let answers = fields.has("In-Reply-To") || fields.has("References") || self.signs.reply;
-        match auto_reply::read(fields, self.signs) {
-            Automatic::Answer => return Kind::AutoReply,
-            Automatic::Notice if answers => return Kind::AutoReply,
-            Automatic::Notice => return Kind::Other,
-            Automatic::No => {}
-        }
-        let bulk = fields.has("List-Id")
-            || fields.has("List-Unsubscribe")
-            || fields.value("Precedence").is_some_and(|value| {
-                ["bulk", "list", "junk"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
-            });
-        if answers && !bulk { Kind::Reply } else { Kind::Other }
     }
 
     /// The addresses that the message was sent to.

@@ -12,11 +12,15 @@ mod auto_reply;
 mod charset;
 mod dialect;
 mod dsn;
+mod encoded_word;
 #[cfg(test)]
 mod field_cases;
 mod fields;
 #[cfg(test)]
+mod gallery;
+#[cfg(test)]
 mod general;
+mod hint;
 mod html;
 mod labels;
 mod letter;
@@ -24,9 +28,12 @@ mod mailbox;
 mod original;
 mod parts;
 mod prose;
+mod receipt;
+mod scene;
 mod signs;
 mod tnef;
 mod transcript;
+mod voice;
 
 use std::fmt;
 
@@ -37,7 +44,9 @@ pub(crate) use dsn::read as read_groups;
 
 use crate::time::Timestamp;
 use crate::verdict::{AddressState, Advice, Evidence, Outcome, Reason, Rules, Source, Verdict};
+pub use hint::Hint;
 use letter::Letter;
+use receipt::Receipt;
 
 /// What kind of mail it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +120,8 @@ pub struct Analysis {
     pub findings: Vec<Finding>,
     /// Feedback-Type of a feedback report, in lower case: `abuse`, `not-spam`, `auth-failure` and others.
     pub feedback_type: Option<String>,
+    /// What an automatic answer says about its mailbox; never a verdict.
+    pub hint: Option<Hint>,
     /// The Subject, decoded.
     pub subject: Option<String>,
     /// Texts in the returned original that may hold a mark or a return path of ours: header values of Message-ID,
@@ -190,6 +201,7 @@ pub fn analyse_with(message: &[u8], options: &Options) -> Analysis {
         kind: Kind::Other,
         findings: Vec::new(),
         feedback_type: None,
+        hint: None,
         subject: letter.subject(),
         traces: letter.traces(),
         fingerprint: fingerprint(message),
@@ -200,8 +212,19 @@ pub fn analyse_with(message: &[u8], options: &Options) -> Analysis {
         analysis.feedback_type = Some(feedback.kind);
         return analysis;
     }
-    analysis.findings = letter.findings();
-    analysis.kind = kind_of(&analysis.findings).unwrap_or_else(|| letter.kind_without_findings());
+    match letter.receipt() {
+        Some(Receipt::Handled) => return analysis,
+        Some(Receipt::Refused { recipient, reason }) => {
+            analysis.kind = Kind::Bounce;
+            analysis.findings.push(letter.finding_of_refusal(recipient, reason));
+            return analysis;
+        }
+        None => {}
+    }
+    (analysis.kind, analysis.findings) = letter.read();
+    if analysis.kind == Kind::AutoReply {
+        analysis.hint = letter.hint();
+    }
     analysis
 }
 
@@ -216,6 +239,7 @@ fn complaint(kind: &str, recipient: &str) -> Finding {
         "not-spam" => (Reason::Undetermined, Advice::None),
         "auth-failure" => (Reason::Authentication, Advice::FixSender),
         "virus" => (Reason::Virus, Advice::FixSender),
+        "opt-out" | "opt-out-list" => (Reason::Undetermined, Advice::Remove),
         _ => (Reason::Spam, Advice::Remove),
     };
     Finding {

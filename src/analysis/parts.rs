@@ -157,6 +157,7 @@ impl<'m> Part<'m> {
     pub(super) fn text(&self) -> String {
         let bytes = self.bytes();
         let text = charset::decode(&bytes, self.charset.as_deref());
+        let text = charset::unescape(&text);
         if self.media == "text/html" || looks_like_html(&text) { html::to_text(&text) } else { text.into_owned() }
     }
 }
