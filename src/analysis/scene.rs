@@ -172,7 +172,7 @@ impl<'s, 'm> Scene<'s, 'm> {
     /// where they are read.
     fn passes_on_silently(&self) -> bool {
         let own = self.voice.own.trim();
-        let silent = own.chars().count() <= SILENT && self.text.personal == 0 && !own.contains(['?', '\u{ff1f}']);
+        let silent = own.chars().count() <= SILENT && self.text.personal == 0 && !asks(own);
         self.subject.reply && !self.answered() && silent && (self.voice.quotes || self.enclosed)
     }
 
@@ -191,7 +191,7 @@ impl<'s, 'm> Scene<'s, 'm> {
             && self.text.personal == 0
             && !self.voice.quotes
             && !self.voice.own.contains("http")
-            && !self.voice.own.contains(['?', '\u{ff1f}'])
+            && !asks(&self.voice.own)
     }
 
     /// Whether its words speak of a failure or a delay and of somebody, be it the reader himself.
@@ -243,14 +243,7 @@ impl<'s, 'm> Scene<'s, 'm> {
     fn is_digest(&self) -> bool {
         let timed = self.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("X-Cron-Env"));
         let logged = self.voice.own.lines().filter(|line| begins_with_time(line)).take(LOG_LINES).count() == LOG_LINES;
-        timed || self.is_foreign_session() || ((logged || self.subject.digest) && !self.enclosed)
-    }
-
-    /// What a server tells its own postmaster about a client's session: both sides, line by line.
-    fn is_foreign_session(&self) -> bool {
-        let begins =
-            |side: &str| self.voice.own.lines().filter(|line| line.trim_start().starts_with(side)).take(2).count() == 2;
-        begins("In:") && begins("Out:") && !self.enclosed
+        timed || ((logged || self.subject.digest) && !self.enclosed)
     }
 
     /// A sender is to prove that he is a person.
@@ -349,7 +342,7 @@ impl<'s, 'm> Scene<'s, 'm> {
             || is_written_with_a_mail_program(self.fields)
             || self.text.personal >= 2
             || (self.text.personal > 0 && !self.null_sender && !self.enclosed)
-            || (self.voice.own.contains(['?', '\u{ff1f}']) && !self.null_sender && !self.enclosed)
+            || (asks(&self.voice.own) && !self.null_sender && !self.enclosed)
     }
 }
 
@@ -411,6 +404,13 @@ fn holds_fields(tail: &str) -> bool {
         .take(2)
         .count()
         == 2
+}
+
+/// Whether a text holds a question: the sign at the end of a word, and not in an address of the web.
+fn asks(text: &str) -> bool {
+    text.split(['?', '\u{37e}', '\u{61f}', '\u{ff1f}']).skip(1).any(|after| {
+        after.is_empty() || after.starts_with(|c: char| c.is_whitespace() || "!?)\"'\u{bb}\u{201d}".contains(c))
+    })
 }
 
 /// Whether a text shows a conversation between mail hosts.
