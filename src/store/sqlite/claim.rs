@@ -3,7 +3,8 @@
 //! The index on (destination, due) is walked from one destination to the next by seeks, starting behind the last
 //! one that was served, so a destination with a million due messages costs as much as one with ten, and none
 //! starves. Where more destinations wait than one call looks at, the eldest due deliveries are taken as well: many
-//! thousand destinations that are all postponed do not hide the few that are due.
+//! thousand destinations that are all postponed do not hide the few that are due. The eldest also fill most of a call
+//! where each destination has a delivery or two: such rows lie all over the file, the eldest lie side by side.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -21,19 +22,29 @@ use crate::time::Timestamp;
 /// Destinations looked at in one call, and due deliveries looked at behind them: some milliseconds.
 const LOOKED_AT: usize = 4096;
 
+/// Of a call, the part that is taken from each destination in turn before anything else: a quarter.
+const TURN_SHARE: usize = 4;
+
 /// Where the next call starts: behind this destination.
 #[derive(Default)]
 pub(super) struct Turn(Mutex<String>);
 
 /// Leases due deliveries.
 pub(super) fn claim(db: &Connection, request: &ClaimRequest, turn: &Turn) -> Result<Vec<Claimed>, StoreError> {
-    let mut choice = Choice { request, skip: request.skip.iter().map(String::as_str).collect(), ids: Vec::new() };
-    let start = guard(&turn.0).clone();
-    let walked = choice.walk(db, start)?;
-    if walked.is_cut {
+    let mut choice = Choice {
+        request,
+        skip: request.skip.iter().map(String::as_str).collect(),
+        ids: Vec::new(),
+        chosen: HashSet::new(),
+        shares: HashMap::new(),
+    };
+    let mut walk = Walk::behind(guard(&turn.0).clone());
+    choice.walk(db, &mut walk, request.limit.div_ceil(TURN_SHARE))?;
+    if walk.is_cut() || !walk.is_round && choice.is_thin() {
         choice.eldest(db)?;
     }
-    *guard(&turn.0) = walked.last;
+    choice.walk(db, &mut walk, request.limit)?;
+    *guard(&turn.0) = walk.last;
 
     let mut lease = db.prepare_cached("UPDATE delivery SET state = ?2, due = ?3 WHERE id = ?1")?;
     let mut claimed = Vec::with_capacity(choice.ids.len());
@@ -113,63 +124,83 @@ struct Choice<'a> {
     request: &'a ClaimRequest,
     skip: HashSet<&'a str>,
     ids: Vec<i64>,
+    /// The same, to be looked up.
+    chosen: HashSet<i64>,
+    /// How many of each destination.
+    shares: HashMap<String, usize>,
 }
 
-/// How far the walk over the destinations came.
-struct Walked {
+/// A walk over the destinations, from behind one of them round to it.
+struct Walk {
+    start: String,
+    /// The one that was looked at last.
     last: String,
-    /// It ended before it had seen every destination, and with room left.
-    is_cut: bool,
+    looked_at: usize,
+    /// It has passed the end, and goes on from the beginning.
+    is_wrapped: bool,
+    /// It has seen every destination.
+    is_round: bool,
+}
+
+impl Walk {
+    fn behind(start: String) -> Walk {
+        Walk { last: start.clone(), start, looked_at: 0, is_wrapped: false, is_round: false }
+    }
+
+    /// It ended before it had seen every destination.
+    fn is_cut(&self) -> bool {
+        self.looked_at >= LOOKED_AT && !self.is_round
+    }
 }
 
 impl Choice<'_> {
-    fn is_full(&self) -> bool {
-        self.ids.len() >= self.request.limit
+    /// Whether the destinations walked over so far gave hardly more than a delivery each.
+    fn is_thin(&self) -> bool {
+        self.ids.len() < self.shares.len() * 2
     }
 
-    /// Takes from each destination in turn, behind `start` and then from the beginning.
-    fn walk(&mut self, db: &Connection, start: String) -> Result<Walked, StoreError> {
+    /// Takes from each destination in turn, until there are `enough` in all.
+    fn walk(&mut self, db: &Connection, walk: &mut Walk, enough: usize) -> Result<(), StoreError> {
         let mut next = db.prepare_cached(
             "SELECT destination, due FROM delivery WHERE state <= 1 AND destination > ?1
              ORDER BY destination, due LIMIT 1",
         )?;
-        let mut last = start.clone();
-        let mut is_round = false;
-        for _ in 0..LOOKED_AT {
-            if self.is_full() {
-                return Ok(Walked { last, is_cut: false });
-            }
+        while self.ids.len() < enough && !walk.is_round && walk.looked_at < LOOKED_AT {
+            walk.looked_at += 1;
             let found: Option<(String, i64)> =
-                next.query_row([&last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                next.query_row([&walk.last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             match found {
-                Some((destination, _)) if is_round && destination > start => {
-                    return Ok(Walked { last: start, is_cut: false });
-                }
+                Some((destination, _)) if walk.is_wrapped && destination > walk.start => walk.is_round = true,
                 Some((destination, due)) => {
                     if due <= self.request.now.as_millis() && !self.skip.contains(&*destination) {
                         self.take(db, &destination)?;
                     }
-                    last = destination;
+                    walk.last = destination;
                 }
                 // No destination is named by an empty text, so this is before the first.
-                None if !is_round => {
-                    is_round = true;
-                    last = String::new();
+                None if !walk.is_wrapped => {
+                    walk.is_wrapped = true;
+                    walk.last = String::new();
                 }
-                None => return Ok(Walked { last: start, is_cut: false }),
+                None => walk.is_round = true,
             }
         }
-        Ok(Walked { last, is_cut: true })
+        if walk.is_round {
+            walk.last.clone_from(&walk.start);
+        }
+        Ok(())
     }
 
     fn take(&mut self, db: &Connection, destination: &str) -> Result<(), StoreError> {
-        let room = (self.request.limit - self.ids.len()).min(self.request.per_destination);
+        let taken = self.shares.get(destination).copied().unwrap_or(0);
+        let room = (self.request.limit - self.ids.len()).min(self.request.per_destination.saturating_sub(taken));
         let mut due = db.prepare_cached(
             "SELECT id FROM delivery WHERE state <= 1 AND destination = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
         )?;
-        let mut rows = due.query(params![destination, self.request.now.as_millis(), limit(room)])?;
+        // Those that are chosen already stand among the first.
+        let mut rows = due.query(params![destination, self.request.now.as_millis(), limit(room + taken)])?;
         while let Some(row) = rows.next()? {
-            self.ids.push(row.get(0)?);
+            self.choose(row.get(0)?, destination);
         }
         Ok(())
     }
@@ -180,26 +211,26 @@ impl Choice<'_> {
             "SELECT id, destination FROM delivery WHERE state <= 1 AND due <= ?1 ORDER BY due LIMIT ?2",
         )?;
         let mut rows = due.query(params![self.request.now.as_millis(), size(LOOKED_AT)])?;
-        let chosen: HashSet<i64> = self.ids.iter().copied().collect();
-        let mut shares: HashMap<String, usize> = HashMap::new();
-        let mut destination_of = db.prepare_cached("SELECT destination FROM delivery WHERE id = ?1")?;
-        for id in &self.ids {
-            *shares.entry(destination_of.query_row([id], |row| row.get(0))?).or_default() += 1;
-        }
-        while !self.is_full()
+        while self.ids.len() < self.request.limit
             && let Some(row) = rows.next()?
         {
-            let (id, destination): (i64, String) = (row.get(0)?, row.get(1)?);
-            if chosen.contains(&id) || self.skip.contains(&*destination) {
-                continue;
-            }
-            let share = shares.entry(destination).or_default();
-            if *share < self.request.per_destination {
-                *share += 1;
-                self.ids.push(id);
+            let destination: String = row.get(1)?;
+            let share = self.shares.get(&destination).copied().unwrap_or(0);
+            if share < self.request.per_destination && !self.skip.contains(&*destination) {
+                self.choose(row.get(0)?, &destination);
             }
         }
         Ok(())
+    }
+
+    fn choose(&mut self, id: i64, destination: &str) {
+        if self.chosen.insert(id) {
+            self.ids.push(id);
+            match self.shares.get_mut(destination) {
+                Some(share) => *share += 1,
+                None => drop(self.shares.insert(destination.to_owned(), 1)),
+            }
+        }
     }
 }
 

@@ -72,6 +72,7 @@ fn copy_image(from: &Path, to: &Path) {
 }
 
 mod backup;
+mod claim;
 mod crash;
 mod damage;
 mod forget;
