@@ -59,33 +59,24 @@ pub(super) fn hear<'r>(scene: Scene<'r>, remote: &Words<'_>, reporter: Option<&W
     }
     let told = scene.listen(reporter);
     // What the remote host said by a single word or a field of codes stands against an end of the address that only
-    // the reporting host speaks of.
+    // the reporting host speaks of, and against its sentences.
     let own = if is_reply { spoken.word.or_else(|| scene.vague(remote)) } else { None };
-    let refutes = own.is_some() || made_up;
     match scene.decide(&told, told_codes) {
-        Some(opinion) if opinion.ends_address() && refutes => {}
-        // A single word of the remote host's is nearer to the cause than a sentence of the reporting host's.
-        Some(opinion) if spoken.word.is_none() || !is_reply || opinion.is_of(&[Tier::Token, Tier::Code]) => {
-            return opinion.heard_say();
-        }
+        Some(opinion) if opinion.ends_address() && (own.is_some() || made_up) => {}
+        Some(opinion) if own.is_none() || opinion.is_of(&[Tier::Token, Tier::Code]) => return opinion.heard_say(),
         _ => {}
     }
-    let generic = spoken.generic.or(told.generic).filter(|rule| !(rule.ends_address() && refutes));
+    let generic = spoken.generic.or(told.generic).filter(|rule| !(rule.ends_address() && made_up));
     // A word in a reply is a hint; in a letter to a person it may be any word.
-    let word = spoken.word.or(if remote.text.is_empty() { told.word } else { None });
-    let word = word.filter(|_| is_reply || remote.text.len().max(told_length(remote, reporter)) <= MAX_HINTED);
+    let hint = |word: Option<&'r Rule>, text: &str| word.filter(|_| is_reply || text.len() <= MAX_HINTED);
     let left = own
         .or(generic)
-        .or(word)
+        .or_else(|| hint(spoken.word, remote.text))
         .or_else(|| scene.vague(reporter))
+        .or_else(|| hint(told.word, reporter.text).filter(|_| remote.text.is_empty()))
         .or_else(|| scene.basic(remote))
         .or_else(|| scene.basic(reporter));
     Opinion::of(left, HEARSAY)
-}
-
-/// How long the text is that a word was found in.
-fn told_length(remote: &Words<'_>, reporter: &Words<'_>) -> usize {
-    if remote.text.is_empty() { reporter.text.len() } else { 0 }
 }
 
 /// A longer text that quotes no reply is a letter, in bytes.

@@ -62,6 +62,10 @@ fn stage_in_transcript(text: &str) -> Option<Stage> {
     None
 }
 
+/// What stands at the start of a line that is no part of the reply before it: the next command, or what the reporting
+/// host did then.
+const ENDS_REPLY: [&str; 3] = [">>>", "Giving up", "I'm not going to try again"];
+
 /// RCPT and DATA are often sent in one piece, and the transcript then shows the last command: no word of DATA.
 const COMMANDS: [(&str, Stage); 7] = [
     ("mail from", Stage::Mail),
@@ -138,7 +142,8 @@ fn paragraph(text: &str) -> &str {
     let mut end = 0;
     for line in text.split_inclusive('\n') {
         let bare = line.trim();
-        if end > 0 && (bare.is_empty() || bare.starts_with(">>>") || bare.contains("-->")) {
+        if end > 0 && (bare.is_empty() || ENDS_REPLY.iter().any(|mark| bare.starts_with(mark)) || bare.contains("-->"))
+        {
             break;
         }
         end += line.len();

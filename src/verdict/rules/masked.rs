@@ -216,7 +216,9 @@ const LAST_LABELS: [&str; 17] = [
 fn is_id(piece: &str) -> bool {
     let digits = piece.bytes().filter(u8::is_ascii_digit).count();
     let letters = piece.bytes().filter(u8::is_ascii_alphabetic).count();
-    piece.len() >= 10 && digits >= 3 && letters >= 3 && !piece.contains('#')
+    // `ABC007_510` is a provider's own code.
+    let is_token = piece.len() <= 12 && piece.contains('_');
+    piece.len() >= 10 && digits >= 3 && letters >= 3 && !piece.contains('#') && !is_token
 }
 
 #[cfg(test)]
