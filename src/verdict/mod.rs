@@ -11,6 +11,8 @@ mod quotation;
 mod quoted;
 mod reason;
 mod rules;
+#[cfg(test)]
+mod traps;
 
 use std::fmt;
 use std::str::FromStr;

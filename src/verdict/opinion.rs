@@ -51,7 +51,8 @@ pub(super) fn hear<'r>(scene: Scene<'r>, remote: &Words<'_>, reporter: Option<&W
     let made_up = is_reply && invented(remote, reporter.codes);
     let told_codes = if made_up { Codes::default() } else { reporter.codes };
     let codes = if is_reply { remote.codes } else { told_codes };
-    if let Some(opinion) = scene.decide(&spoken, codes) {
+    let says_something = is_reply || spoken.token.is_some() || !spoken.phrases.is_empty();
+    if let Some(opinion) = scene.decide(&spoken, codes).filter(|_| says_something) {
         return opinion;
     }
     if let Some(rule) = spoken.generic.filter(|_| is_reply) {
@@ -72,7 +73,7 @@ pub(super) fn hear<'r>(scene: Scene<'r>, remote: &Words<'_>, reporter: Option<&W
     let left = own
         .or(generic)
         .or_else(|| hint(spoken.word, remote.text))
-        .or_else(|| scene.vague(reporter))
+        .or_else(|| scene.vague(reporter).filter(|_| !made_up))
         .or_else(|| hint(told.word, reporter.text).filter(|_| remote.text.is_empty()))
         .or_else(|| scene.basic(remote))
         .or_else(|| scene.basic(reporter));

@@ -96,7 +96,10 @@ pub(crate) fn judge_reply(rules: &Rules, stage: Stage, host: Option<&str>, reply
     if !matches!(reply.code / 100, 4 | 5) {
         return judge_trouble(stage, &Trouble::OutOfStep(format!("{} {}", reply.code, reply.text)));
     }
-    let words = Words { text: &reply.text, codes: Codes { code: Some(reply.code), status: reply.status } };
+    let words = Words {
+        text: &reply.text,
+        codes: Codes { code: Some(reply.code), status: reply.status.or(codes_in(&reply.text).status) },
+    };
     let opinion = hear(Scene { rules, stage: Some(stage), hosts: host.as_slice() }, &words, None);
     // A host that closes (421) may take it next time.
     let early = is_early(stage);
