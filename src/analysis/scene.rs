@@ -127,7 +127,7 @@ impl<'s, 'm> Scene<'s, 'm> {
         let is_report = self.parts.first().is_some_and(|message| message.report_type.is_some());
         let passed_on =
             !is_report && !self.from_daemon && !self.null_sender && self.subject.reply && self.is_personal();
-        passed_on || (self.text.challenge && !codes_in(&self.voice.own).code.is_some_and(|code| code >= 500))
+        passed_on || (self.text.challenge && codes_in(&self.voice.own).code.is_none_or(|code| code < 500))
     }
 
     /// The kind of a message that speaks of no delivery: an answer, by a program or a person, or anything else.
@@ -284,7 +284,7 @@ impl<'s, 'm> Scene<'s, 'm> {
 
     /// The message was opened, or deleted unread: receipts without a machine-readable part.
     fn is_receipt(&self) -> bool {
-        (self.subject.receipt || self.text.read) && self.text.read && !self.code && !self.text.failed
+        self.text.read && !self.code && !self.text.failed
     }
 
     /// Somebody wants a message back.
