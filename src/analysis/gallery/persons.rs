@@ -52,7 +52,7 @@ pub(super) fn all() -> Vec<Mail> {
 
 /// An answer that quotes a report, in the style that `number` picks.
 fn answer(tongue: &Tongue, number: usize, subject: &str, report: &str) -> Mail {
-    let words = if number % 2 == 0 { tongue.asks } else { tongue.remarks };
+    let words = if number.is_multiple_of(2) { tongue.asks } else { tongue.remarks };
     let wrote = tongue.wrote.replace("{who}", WHO);
     let [from, sent, to, about] = tongue.header;
     let quoted = match number % 3 {

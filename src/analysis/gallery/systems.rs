@@ -323,7 +323,7 @@ fn digests() -> Vec<Mail> {
         Mar  2 10:15:03 mx postfix/smtp[811]: 4AD: to=<carl@example.net>, dsn=2.0.0, status=sent (250 Ok)\n\
         Mar  2 10:15:09 mx postfix/qmgr[99]: 4AE: removed\n";
     let tables = [
-        ("Daily delivery report", format!("Delivery report for 2 March\n\n  delivered   1204\n  deferred      17\n  bounced        3\n\nmessage bounce detail (by relay)\n  ann@example.net   550 5.1.1 User unknown\n  bob@example.net   552 5.2.2 mailbox full\n")),
+        ("Daily delivery report", "Delivery report for 2 March\n\n  delivered   1204\n  deferred      17\n  bounced        3\n\nmessage bounce detail (by relay)\n  ann@example.net   550 5.1.1 User unknown\n  bob@example.net   552 5.2.2 mailbox full\n".to_string()),
         ("Cron <root@mx> /usr/local/bin/mailcheck", log.to_string()),
         ("Postfix log summaries for Mar 2", format!("Grand Totals\n------------\nmessages\n\n    412   received\n    400   delivered\n      3   bounced\n\nmessage bounce detail (by relay)\n{log}")),
         ("Logwatch for mx.example.org (Linux)", format!(" --------------------- Postfix Begin ------------------------\n\n   3   Bounced (remote)\n   1      550: User unknown\n\n{log}")),
