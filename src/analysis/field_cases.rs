@@ -7,7 +7,7 @@ use crate::fuzzing;
 use crate::verdict::Outcome;
 
 /// A multipart/report with a text for people, a report, and a returned header.
-fn report(head: &str, text: &str, groups: &str, returned: &str) -> String {
+pub(super) fn report(head: &str, text: &str, groups: &str, returned: &str) -> String {
     let returned = match returned {
         "" => String::new(),
         fields => format!("--b\r\nContent-Type: text/rfc822-headers\r\n\r\n{fields}\r\n"),
@@ -24,12 +24,12 @@ fn report(head: &str, text: &str, groups: &str, returned: &str) -> String {
 const FAILED: &str = "Final-Recipient: rfc822; user@rcpt.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\
                       Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n";
 
-fn read(message: &str) -> Analysis {
+pub(super) fn read(message: &str) -> Analysis {
     analyse(message.as_bytes())
 }
 
 /// Kind, recipient, reason and hardness of the only finding.
-fn only(message: &str) -> (Kind, Option<String>, Reason, bool) {
+pub(super) fn only(message: &str) -> (Kind, Option<String>, Reason, bool) {
     let analysis = read(message);
     assert_eq!(analysis.findings.len(), 1, "{:?}", analysis.findings);
     let finding = &analysis.findings[0];

@@ -140,7 +140,7 @@ impl<'p, 'm> Letter<'p, 'm> {
     /// passes. All others are spared the look at their words.
     fn is_doubtful(&self, findings: &[Finding]) -> bool {
         let passes = |finding: &Finding| {
-            finding.kind == Kind::Bounce && finding.verdict.status.is_some_and(|status| status.is_transient())
+            finding.kind != Kind::Delivered && finding.verdict.status.is_some_and(|status| status.is_transient())
         };
         self.parts.first().is_some_and(|message| message.report_type.is_none()) || findings.iter().any(passes)
     }
@@ -330,7 +330,8 @@ impl<'p, 'm> Letter<'p, 'm> {
     /// A report that came inside another message: wrapped by a gateway, attached by who forwards it, or quoted whole
     /// in a text. Looked for only where this message has nothing of its own to say.
     fn wrapped_findings(&self) -> Vec<Finding> {
-        if self.depth >= MAX_WRAPPED || self.signs.reply {
+        let answers = self.signs.reply && !self.subject.as_deref().is_some_and(is_forward);
+        if self.depth >= MAX_WRAPPED || answers {
             return Vec::new();
         }
         let attached = self.parts.iter().filter(|part| original::is_original(part));

@@ -15,6 +15,8 @@ mod dsn;
 mod encoded_word;
 #[cfg(test)]
 mod field_cases;
+#[cfg(test)]
+mod field_refusals;
 mod fields;
 #[cfg(test)]
 mod gallery;

@@ -89,7 +89,7 @@ impl<'s, 'm> Scene<'s, 'm> {
         if self.is_challenge() {
             return Some(Kind::Other);
         }
-        if self.failed_field || self.calls_itself_report() || self.passes_on_silently() {
+        if self.failed_field || self.calls_itself_report() || self.passes_on_silently() || self.is_data() {
             return None;
         }
         if self.is_aggregate() || self.is_calendar() || self.is_digest() {
@@ -166,6 +166,12 @@ impl<'s, 'm> Scene<'s, 'm> {
     /// Whether the media type says that it is a delivery report, though no part of it can be read as one.
     fn calls_itself_report(&self) -> bool {
         self.parts.first().is_some_and(|message| message.report_type.as_deref() == Some("delivery-status"))
+    }
+
+    /// Whether its text is written by a program for programs: what it says is not said in words.
+    fn is_data(&self) -> bool {
+        let own = self.voice.own.trim_start();
+        own.starts_with('{') && (own.contains("\":") || own.contains("\" :"))
     }
 
     /// Whether somebody passes a message on without a word of his own, as filters and people do who hand reports to
