@@ -3,6 +3,8 @@
 //! The programs around them are in `tests/fuzz`, with inputs that are worth keeping; a unit test here plays those
 //! again, and property tests in the rooms call the same functions with inputs that are more like the real thing.
 
+mod mail;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use crate::smtp::command::Command;
 use crate::smtp::data::{Data, DataFault, DataLimits, DataReceiver, Taken};
 use crate::smtp::line::{LineFramer, MAX_LINE};
 use crate::smtp::{Input, Machine, Output, ReplyParser};
+
+pub use mail::{delivery_report, mime_tree, plain_words};
 
 /// Command lines: the same lines however they are cut, and no path that holds what could end one.
 pub fn command(input: &[u8]) {
@@ -310,8 +314,11 @@ mod tests {
         ("analysis", super::analysis),
         ("command", super::command),
         ("data", super::data),
+        ("delivery_report", super::delivery_report),
         ("dsn", super::dsn),
         ("message", super::message),
+        ("mime_tree", super::mime_tree),
+        ("plain_words", super::plain_words),
         ("reception", super::reception),
         ("reply", super::reply),
         ("return_path", super::return_path),
