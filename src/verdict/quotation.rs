@@ -4,6 +4,10 @@
 //! reply to RCPT TO command)". What was said is nearer to the cause than what was said about it; and a refusal at MAIL
 //! or earlier says nothing of the recipient, whatever its words are.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 use crate::session::Stage;
 
 /// How much of a text is searched, in bytes.
@@ -43,8 +47,17 @@ pub(super) fn stage_in(text: &str) -> Option<Stage> {
         words.push_str(word);
         words.push(' ');
     }
-    SPOKEN.iter().find(|(said, _)| words.contains(said)).map(|(_, stage)| *stage)
+    // Of several, the one that stands first in the table: "in reply to" says more than "after".
+    let said = SAYINGS.find_overlapping_iter(&words).map(|hit| hit.pattern().as_usize()).min()?;
+    SPOKEN.get(said).map(|(_, stage)| *stage)
 }
+
+static SAYINGS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(SPOKEN.iter().map(|(said, _)| said))
+        .expect("a few dozen constants, which a test builds")
+});
 
 /// The command that the first refusal of a transcript answers: `>>> RCPT To:<…>`, then `<<< 550 …`.
 fn stage_in_transcript(text: &str) -> Option<Stage> {

@@ -5,6 +5,7 @@
 //! whose id is known replaces the row of that id where it stood; any other is tried before the built-in rows of its
 //! table.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -85,6 +86,7 @@ impl RulesBuilder {
 #[derive(Default)]
 struct Rows {
     rules: Vec<Rule>,
+    ids: HashSet<Box<str>>,
     taken_away: Vec<(String, String)>,
 }
 
@@ -103,7 +105,7 @@ impl Rows {
                 self.taken_away.push((id.trim().to_owned(), place()));
             } else {
                 match parse_row(tier, line) {
-                    Ok(rule) if self.rules.iter().any(|known| known.id == rule.id) => {
+                    Ok(rule) if !self.ids.insert(rule.id.clone()) => {
                         problems.push(format!("{}: the id {:?} stands twice", place(), rule.id));
                     }
                     Ok(rule) => self.rules.push(rule),
