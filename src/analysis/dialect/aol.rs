@@ -3,25 +3,20 @@
 use super::form::{Form, Sign};
 
 pub(super) const FORM: Form = Form {
-    name: "aol",
     signs: &[Sign::FieldHas("From", "@aol.com"), Sign::FieldHas("Mailer", "airmail")],
     recipients: &["your mail to the following recipients could not be delivered because"],
-    replies: &[],
-    ends: &[],
-    delayed: &[],
     bare_names: true,
+    ..Form::PLAIN
 };
 
 #[cfg(test)]
-pub(super) const SAMPLES: &[super::tests::Sample] = &[
-    super::tests::Sample {
-        head: "From: Mail Delivery Subsystem <MAILER-DAEMON@aol.com>\nSubject: Mail Delivery Problem\n",
-        text: concat!(
-            "Your mail to the following recipients could not be delivered because they are not accepting mail from b-tok@send.example:\n",
-            "\tscreenname\n",
-        ),
-        recipients: &["screenname@aol.com"],
-        says: "not accepting",
-        outcome: crate::verdict::Outcome::Failed,
-    },
-];
+pub(super) const SAMPLES: &[super::tests::Sample] = &[super::tests::Sample {
+    head: "From: Mail Delivery Subsystem <MAILER-DAEMON@aol.com>\nSubject: Mail Delivery Problem\n",
+    text: concat!(
+        "Your mail to the following recipients could not be delivered because they are not accepting mail from b-tok@send.example:\n",
+        "\tscreenname\n",
+    ),
+    recipients: &["screenname@aol.com"],
+    says: "not accepting",
+    outcome: crate::verdict::Outcome::Failed,
+}];

@@ -3,29 +3,28 @@
 use super::form::{Form, Sign};
 
 pub(super) const FORM: Form = Form {
-    name: "ecelerity",
-    signs: &[Sign::Text("this message was created automatically by the mail system"), Sign::Text("a message that you sent could not be delivered to one or more of its recipients"), Sign::FieldHas("X-Mailer", "msys")],
+    signs: &[
+        Sign::Text("this message was created automatically by the mail system"),
+        Sign::Text("a message that you sent could not be delivered to one or more of its recipients"),
+        Sign::FieldHas("X-Mailer", "msys"),
+    ],
     recipients: &[">>> "],
-    replies: &[],
     ends: &["------ this is a copy"],
-    delayed: &[],
-    bare_names: false,
+    ..Form::PLAIN
 };
 
 #[cfg(test)]
-pub(super) const SAMPLES: &[super::tests::Sample] = &[
-    super::tests::Sample {
-        head: "From: MAILER-DAEMON@mx.example.net\nReturn-Path: <>\n",
-        text: concat!(
-            "This message was created automatically by the mail system (ecelerity).\n",
-            "\n",
-            "A message that you sent could not be delivered to one or more of its\n",
-            "recipients. The following address(es) failed:\n",
-            "\n",
-            ">>> ann@example.net (after RCPT TO): 550 5.1.1 no such user\n",
-        ),
-        recipients: &["ann@example.net"],
-        says: "550 5.1.1",
-        outcome: crate::verdict::Outcome::Failed,
-    },
-];
+pub(super) const SAMPLES: &[super::tests::Sample] = &[super::tests::Sample {
+    head: "From: MAILER-DAEMON@mx.example.net\nReturn-Path: <>\n",
+    text: concat!(
+        "This message was created automatically by the mail system (ecelerity).\n",
+        "\n",
+        "A message that you sent could not be delivered to one or more of its\n",
+        "recipients. The following address(es) failed:\n",
+        "\n",
+        ">>> ann@example.net (after RCPT TO): 550 5.1.1 no such user\n",
+    ),
+    recipients: &["ann@example.net"],
+    says: "550 5.1.1",
+    outcome: crate::verdict::Outcome::Failed,
+}];

@@ -4,13 +4,27 @@
 use super::form::{Form, Sign};
 
 pub(super) const FORM: Form = Form {
-    name: "exchange-old",
-    signs: &[Sign::FieldHas("X-Mailer", "internet mail service"), Sign::Field("X-MS-Embedded-Report"), Sign::Text("did not reach the following recipient(s)"), Sign::Text("the following recipient(s) could not be reached"), Sign::Text("the following recipient(s) cannot be reached"), Sign::Text("folgende empfänger konnten nicht erreicht werden"), Sign::Text("konnte die folgenden empfänger nicht erreichen"), Sign::Text("n'a pas pu être remis aux destinataires suivants"), Sign::Text("no se pudo entregar a los siguientes destinatarios"), Sign::Text("non è stato recapitato ai seguenti destinatari"), Sign::Text("次の受信者に到達できません")],
-    recipients: &["did not reach the following recipient(s):", "the following recipient(s) could not be reached:", "the following recipient(s) cannot be reached:", "folgende empfänger konnten nicht erreicht werden:", "konnte die folgenden empfänger nicht erreichen:"],
-    replies: &[],
-    ends: &[],
-    delayed: &[],
-    bare_names: false,
+    signs: &[
+        Sign::FieldHas("X-Mailer", "internet mail service"),
+        Sign::Field("X-MS-Embedded-Report"),
+        Sign::Text("did not reach the following recipient(s)"),
+        Sign::Text("the following recipient(s) could not be reached"),
+        Sign::Text("the following recipient(s) cannot be reached"),
+        Sign::Text("folgende empfänger konnten nicht erreicht werden"),
+        Sign::Text("konnte die folgenden empfänger nicht erreichen"),
+        Sign::Text("n'a pas pu être remis aux destinataires suivants"),
+        Sign::Text("no se pudo entregar a los siguientes destinatarios"),
+        Sign::Text("non è stato recapitato ai seguenti destinatari"),
+        Sign::Text("次の受信者に到達できません"),
+    ],
+    recipients: &[
+        "did not reach the following recipient(s):",
+        "the following recipient(s) could not be reached:",
+        "the following recipient(s) cannot be reached:",
+        "folgende empfänger konnten nicht erreicht werden:",
+        "konnte die folgenden empfänger nicht erreichen:",
+    ],
+    ..Form::PLAIN
 };
 
 #[cfg(test)]

@@ -3,13 +3,41 @@
 use super::form::{Form, Sign};
 
 pub(super) const FORM: Form = Form {
-    name: "exim",
-    signs: &[Sign::Field("X-Failed-Recipients"), Sign::Text("this message was created automatically by mail delivery software"), Sign::Text("diese nachricht wurde automatisch von der mail-software erzeugt"), Sign::Text("diese nachricht wurde automatisch vom mailserver"), Sign::Text("ce message a été créé automatiquement"), Sign::Text("este mensaje ha sido creado automáticamente"), Sign::Text("este mensaje fue creado automáticamente"), Sign::Text("questo messaggio è stato creato automaticamente"), Sign::Text("esta mensagem foi criada automaticamente"), Sign::Text("Это сообщение создано автоматически"), Sign::Text("Это сообщение было автоматически создано"), Sign::Text("smtp error from remote mail server"), Sign::Text("smtp error from remote server")],
-    recipients: &["the following address(es) failed:", "the following addresses failed:", "the following address failed:", "the address to which the message has not yet been delivered is:", "the addresses to which the message has not yet been delivered are:", "the following address(es) have not yet been delivered:", "die folgende(n) adresse(n)", "folgende adresse(n) sind fehlgeschlagen", "les adresses suivantes ont échoué", "la(s) siguiente(s) dirección(es)"],
-    replies: &[],
+    signs: &[
+        Sign::Field("X-Failed-Recipients"),
+        Sign::Text("this message was created automatically by mail delivery software"),
+        Sign::Text("diese nachricht wurde automatisch von der mail-software erzeugt"),
+        Sign::Text("diese nachricht wurde automatisch vom mailserver"),
+        Sign::Text("ce message a été créé automatiquement"),
+        Sign::Text("este mensaje ha sido creado automáticamente"),
+        Sign::Text("este mensaje fue creado automáticamente"),
+        Sign::Text("questo messaggio è stato creato automaticamente"),
+        Sign::Text("esta mensagem foi criada automaticamente"),
+        Sign::Text("Это сообщение создано автоматически"),
+        Sign::Text("Это сообщение было автоматически создано"),
+        Sign::Text("smtp error from remote mail server"),
+        Sign::Text("smtp error from remote server"),
+    ],
+    recipients: &[
+        "the following address(es) failed:",
+        "the following addresses failed:",
+        "the following address failed:",
+        "the address to which the message has not yet been delivered is:",
+        "the addresses to which the message has not yet been delivered are:",
+        "the following address(es) have not yet been delivered:",
+        "die folgende(n) adresse(n)",
+        "folgende adresse(n) sind fehlgeschlagen",
+        "les adresses suivantes ont échoué",
+        "la(s) siguiente(s) dirección(es)",
+    ],
     ends: &["------ this is a copy", "--- the header of the original"],
-    delayed: &["has not yet been delivered", "have not yet been delivered", "delay reason:", "no action is required on your part"],
-    bare_names: false,
+    delayed: &[
+        "has not yet been delivered",
+        "have not yet been delivered",
+        "delay reason:",
+        "no action is required on your part",
+    ],
+    ..Form::PLAIN
 };
 
 #[cfg(test)]

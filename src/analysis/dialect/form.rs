@@ -13,9 +13,6 @@ const MAX_RECIPIENTS: usize = 50;
 /// How a mail system writes its reports. Words are in lower case as far as they are ASCII, and as the system writes
 /// them beyond that.
 pub(in crate::analysis) struct Form {
-    /// The system, for a reader of this table and the messages of its tests.
-    #[cfg_attr(not(test), expect(dead_code, reason = "told by the tests only"))]
-    pub(super) name: &'static str,
     /// One of these tells the form.
     pub(super) signs: &'static [Sign],
     /// Words that the failed address, or a list of them, follows. Empty: each stands at the start of a line, or where
@@ -46,10 +43,9 @@ pub(super) enum Sign {
 }
 
 impl Form {
-    /// A form that is only told: the general reader does the rest.
-    pub(super) const fn told_by(name: &'static str, signs: &'static [Sign]) -> Form {
-        Form { name, signs, recipients: &[], replies: &[], ends: &[], delayed: &[], bare_names: false }
-    }
+    /// A form without signs, whose reports the general reader can read: what a form does not say of itself.
+    pub(super) const PLAIN: Form =
+        Form { signs: &[], recipients: &[], replies: &[], ends: &[], delayed: &[], bare_names: false };
 
     /// Reads a text in this form. `lower` is the text in lower case as far as it is ASCII.
     pub(super) fn read(&self, text: &str, lower: &str, setting: &Setting<'_, '_>) -> Vec<Mention> {

@@ -3,13 +3,43 @@
 use super::form::{Form, Sign};
 
 pub(super) const FORM: Form = Form {
-    name: "gmail",
-    signs: &[Sign::From("mailer-daemon@googlemail.com"), Sign::From("mailer-daemon@google.com"), Sign::Text("technical details of permanent failure"), Sign::Text("technical details of temporary failure"), Sign::Text("google tried to deliver your message"), Sign::Text("the group you tried to contact"), Sign::Text("support.google.com/mail")],
-    recipients: &["delivery to the following recipient failed permanently:", "delivery to the following recipients failed permanently:", "delivery to the following recipient has been delayed:", "delivery to the following recipients has been delayed:", "your message wasn't delivered to", "there was a problem delivering your message to", "there was a temporary problem delivering your message to", "your message has been blocked", "nachricht wurde nicht zugestellt an", "die zustellung an die folgenden empfänger ist dauerhaft fehlgeschlagen"],
-    replies: &["the error that the other server returned was:", "the response from the remote server was:", "the response was:", "technical details of permanent failure:", "technical details of temporary failure:"],
-    ends: &[],
-    delayed: &["has been delayed", "temporary problem delivering", "gmail will retry", "message will be retried", "this is a warning message only", "delivery incomplete"],
-    bare_names: false,
+    signs: &[
+        Sign::From("mailer-daemon@googlemail.com"),
+        Sign::From("mailer-daemon@google.com"),
+        Sign::Text("technical details of permanent failure"),
+        Sign::Text("technical details of temporary failure"),
+        Sign::Text("google tried to deliver your message"),
+        Sign::Text("the group you tried to contact"),
+        Sign::Text("support.google.com/mail"),
+    ],
+    recipients: &[
+        "delivery to the following recipient failed permanently:",
+        "delivery to the following recipients failed permanently:",
+        "delivery to the following recipient has been delayed:",
+        "delivery to the following recipients has been delayed:",
+        "your message wasn't delivered to",
+        "there was a problem delivering your message to",
+        "there was a temporary problem delivering your message to",
+        "your message has been blocked",
+        "nachricht wurde nicht zugestellt an",
+        "die zustellung an die folgenden empfänger ist dauerhaft fehlgeschlagen",
+    ],
+    replies: &[
+        "the error that the other server returned was:",
+        "the response from the remote server was:",
+        "the response was:",
+        "technical details of permanent failure:",
+        "technical details of temporary failure:",
+    ],
+    delayed: &[
+        "has been delayed",
+        "temporary problem delivering",
+        "gmail will retry",
+        "message will be retried",
+        "this is a warning message only",
+        "delivery incomplete",
+    ],
+    ..Form::PLAIN
 };
 
 #[cfg(test)]

@@ -200,12 +200,12 @@ mod tests {
     #[test]
     fn signs_are_in_lower_case_and_names_are_told_once() {
         let mut names = std::collections::HashSet::new();
-        for form in FORMS {
-            assert!(names.insert(form.name), "{} stands twice", form.name);
-            assert!(!form.signs.is_empty(), "{}", form.name);
+        for (form, (name, _)) in FORMS.iter().zip(SAMPLES) {
+            assert!(names.insert(name), "{name} stands twice");
+            assert!(!form.signs.is_empty(), "{name}");
             let words = form.recipients.iter().chain(form.replies).chain(form.ends).chain(form.delayed);
             for words in words {
-                assert_eq!(*words, words.to_ascii_lowercase(), "{}", form.name);
+                assert_eq!(*words, words.to_ascii_lowercase(), "{name}");
             }
         }
     }

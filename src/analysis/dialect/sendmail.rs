@@ -3,13 +3,25 @@
 use super::form::{Form, Sign};
 
 pub(super) const FORM: Form = Form {
-    name: "sendmail",
-    signs: &[Sign::Text("----- transcript of session follows -----"), Sign::Text("----- the following addresses had"), Sign::Text("----- the following addresses have"), Sign::Text("----- transcript of the session follows"), Sign::Text("--- session transcript ---")],
-    recipients: &["----- the following addresses had permanent fatal errors -----", "----- the following addresses had permanent delivery errors -----", "----- the following addresses had permanent errors -----", "----- the following addresses had delivery problems -----", "----- the following addresses had transient non-fatal errors -----", "----- the following addresses have delivery notifications -----", "----- the following addresses had delivery errors -----"],
-    replies: &[],
+    signs: &[
+        Sign::Text("----- transcript of session follows -----"),
+        Sign::Text("----- the following addresses had"),
+        Sign::Text("----- the following addresses have"),
+        Sign::Text("----- transcript of the session follows"),
+        Sign::Text("--- session transcript ---"),
+    ],
+    recipients: &[
+        "----- the following addresses had permanent fatal errors -----",
+        "----- the following addresses had permanent delivery errors -----",
+        "----- the following addresses had permanent errors -----",
+        "----- the following addresses had delivery problems -----",
+        "----- the following addresses had transient non-fatal errors -----",
+        "----- the following addresses have delivery notifications -----",
+        "----- the following addresses had delivery errors -----",
+    ],
     ends: &["-----"],
     delayed: &["this is a warning message only", "transient non-fatal errors", "will keep trying until"],
-    bare_names: false,
+    ..Form::PLAIN
 };
 
 #[cfg(test)]

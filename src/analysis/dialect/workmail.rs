@@ -3,28 +3,29 @@
 use super::form::{Form, Sign};
 
 pub(super) const FORM: Form = Form {
-    name: "workmail",
-    signs: &[Sign::FieldHas("X-Mailer", "amazon workmail"), Sign::Text("an error occurred while trying to deliver the mail to the following recipients")],
-    recipients: &["an error occurred while trying to deliver the mail to the following recipients:", "the following message to"],
+    signs: &[
+        Sign::FieldHas("X-Mailer", "amazon workmail"),
+        Sign::Text("an error occurred while trying to deliver the mail to the following recipients"),
+    ],
+    recipients: &[
+        "an error occurred while trying to deliver the mail to the following recipients:",
+        "the following message to",
+    ],
     replies: &["the reason for the problem:", "technical report:"],
-    ends: &[],
-    delayed: &[],
-    bare_names: false,
+    ..Form::PLAIN
 };
 
 #[cfg(test)]
-pub(super) const SAMPLES: &[super::tests::Sample] = &[
-    super::tests::Sample {
-        head: "From: MAILER-DAEMON@mx.example.net\nReturn-Path: <>\n",
-        text: concat!(
-            "An error occurred while trying to deliver the mail to the following recipients:\n",
-            "ann@example.net\n",
-            "\n",
-            "The reason for the problem:\n",
-            "550 5.1.1 no such user\n",
-        ),
-        recipients: &["ann@example.net"],
-        says: "550 5.1.1",
-        outcome: crate::verdict::Outcome::Failed,
-    },
-];
+pub(super) const SAMPLES: &[super::tests::Sample] = &[super::tests::Sample {
+    head: "From: MAILER-DAEMON@mx.example.net\nReturn-Path: <>\n",
+    text: concat!(
+        "An error occurred while trying to deliver the mail to the following recipients:\n",
+        "ann@example.net\n",
+        "\n",
+        "The reason for the problem:\n",
+        "550 5.1.1 no such user\n",
+    ),
+    recipients: &["ann@example.net"],
+    says: "550 5.1.1",
+    outcome: crate::verdict::Outcome::Failed,
+}];
