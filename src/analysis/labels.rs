@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
+use super::rows;
+
 /// A label is some words, not a sentence.
 const MAX_LABEL: usize = 60;
 const MAX_LABEL_WORDS: usize = 7;
@@ -91,10 +93,10 @@ pub(super) fn read(label: &str) -> Option<Label> {
     found.filter(|_| words <= MAX_LABEL_WORDS)
 }
 
-/// Looks for words that mark a line; `line` is in lower case.
-pub(super) fn marks_in(line: &str) -> LineMarks {
+/// Looks for words that mark a line, or a text.
+pub(super) fn marks_in(text: &str) -> LineMarks {
     let mut found = LineMarks::default();
-    for hit in LABELS.words.find_overlapping_iter(line.as_bytes()) {
+    for hit in LABELS.words.find_overlapping_iter(text.to_lowercase().as_bytes()) {
         match LABELS.marks.get(hit.pattern().as_usize()) {
             Some(Mark::Original) => found.original = true,
             Some(Mark::GaveUp) => found.gave_up = true,
@@ -111,15 +113,14 @@ impl Labels {
     fn load(table: &str) -> Result<Labels, String> {
         let mut labels = HashMap::new();
         let (mut marks, mut words) = (Vec::new(), Vec::new());
-        for (number, line) in table.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            let fields: Vec<&str> = line.split('\t').collect();
-            let [mark, _language, text] = fields[..] else {
-                return Err(format!("line {}: {} fields, expected 3", number + 1, fields.len()));
-            };
+        for row in rows::read(table) {
+            let row = row?;
+            let text = row.words;
             if text.is_empty() || text.to_lowercase() != text {
-                return Err(format!("line {}: words are in lower case", number + 1));
+                return Err(row.wrong("words are in lower case"));
             }
-            let label = match Mark::named(mark).ok_or_else(|| format!("line {}: unknown mark {mark:?}", number + 1))? {
+            let mark = Mark::named(row.mark).ok_or_else(|| row.wrong(format_args!("unknown mark {:?}", row.mark)))?;
+            let label = match mark {
                 Mark::Recipient => Label::Recipient,
                 Mark::Sender => Label::Sender,
                 Mark::Topic => Label::Topic,
@@ -131,7 +132,7 @@ impl Labels {
                 }
             };
             if labels.insert(text.into(), label).is_some_and(|known| known != label) {
-                return Err(format!("line {}: {text:?} marks two things", number + 1));
+                return Err(row.wrong(format_args!("{text:?} marks two things")));
             }
         }
         let words =

@@ -12,7 +12,9 @@ use super::receipt::{self, Receipt};
 use super::scene::Scene;
 use super::signs::{self, SubjectSigns};
 use super::{Finding, Kind, Options, dialect, kind_of, labels, mailbox, original, tnef};
-use crate::verdict::{AddressState, Advice, EnhancedStatus, Outcome, Reason, Reported, Source, codes_in, judge_report};
+use crate::verdict::{
+    AddressState, Advice, EnhancedStatus, Outcome, Reason, Reported, Source, codes_in, judge_report, says_less,
+};
 
 /// How much of the reporting host's text is judged, in bytes.
 const MAX_PROSE: usize = 8 * 1024;
@@ -93,15 +95,7 @@ impl<'p, 'm> Letter<'p, 'm> {
             verdict.advice = Advice::None;
             verdict.evidence.rule = "report.receipt".into();
         }
-        Finding {
-            kind: Kind::Bounce,
-            original_recipient: None,
-            final_recipient: recipient.clone(),
-            recipient,
-            code: None,
-            retries_until: None,
-            verdict,
-        }
+        Finding { final_recipient: recipient.clone(), ..Finding::told(Kind::Bounce, recipient, verdict) }
     }
 
     /// What an automatic answer says about the mailbox that it comes from.
@@ -114,8 +108,7 @@ impl<'p, 'm> Letter<'p, 'm> {
 
     /// What kind of mail it is, and what it says of each recipient.
     pub(super) fn read(&self) -> (Kind, Vec<Finding>) {
-        let reported = self.report_findings();
-        if let Some(findings) = reported {
+        if let Some(findings) = self.report_findings() {
             let disowned = self.is_doubtful(&findings) && self.scene().is_some_and(|scene| scene.disowns_report());
             return if disowned {
                 (Kind::Other, Vec::new())
@@ -127,7 +120,7 @@ impl<'p, 'm> Letter<'p, 'm> {
         if let Some(kind) = scene.kind() {
             return (kind, Vec::new());
         }
-        let mut findings = self.findings();
+        let mut findings = self.findings_without_report();
         if findings.is_empty() && scene.returns_surely() {
             let recipient = prose::first_recipient(&self.prose, &self.ours());
             let outcome = if self.signs.delayed { Outcome::Delayed } else { Outcome::Failed };
@@ -151,10 +144,12 @@ impl<'p, 'm> Letter<'p, 'm> {
     }
 
     /// What is said of each recipient; empty if the message speaks of no delivery.
-    pub(super) fn findings(&self) -> Vec<Finding> {
-        if let Some(findings) = self.report_findings() {
-            return findings;
-        }
+    fn findings(&self) -> Vec<Finding> {
+        self.report_findings().unwrap_or_else(|| self.findings_without_report())
+    }
+
+    /// The same of a message that holds no delivery report of its own.
+    fn findings_without_report(&self) -> Vec<Finding> {
         if self.subject.as_deref().is_some_and(is_forward) {
             let sent_on = self.wrapped_findings();
             if !sent_on.is_empty() {
@@ -196,7 +191,7 @@ impl<'p, 'm> Letter<'p, 'm> {
         let prose = if about.is_empty() && single { self.prose.clone() } else { about };
         let quoted = codes_in(&group.diagnostic).code.or_else(|| codes_in(&prose).code);
         let mut status = status_of(&group);
-        if single && status.is_none_or(says_little) {
+        if single && status.is_none_or(says_less) {
             status = refusal_status(&prose).or_else(|| refusal_status(&self.prose)).or(status);
         }
         let another = speaks_of_another(&group, names);
@@ -257,7 +252,7 @@ impl<'p, 'm> Letter<'p, 'm> {
         if group.outcome != Some(Outcome::Delayed) || group.retries_until.is_some() {
             return group.outcome;
         }
-        let gave_up = |text: &str| labels::marks_in(&text.to_lowercase()).gave_up;
+        let gave_up = |text: &str| labels::marks_in(text).gave_up;
         let delay_code = group.status.is_some_and(|status| status.is_transient());
         let expired = group.status.is_some_and(|status| (status.subject(), status.detail()) == (4, 7));
         let said = gave_up(&group.diagnostic) || prose.is_some_and(|prose| gave_up(prose));
@@ -272,7 +267,6 @@ impl<'p, 'm> Letter<'p, 'm> {
     fn prose_findings(&self) -> Vec<Finding> {
         let Some(message) = self.parts.first() else { return Vec::new() };
         let report_type = message.report_type.as_deref();
-        let is_report = message.media == "multipart/report" && report_type.is_none_or(|kind| kind == "delivery-status");
         let other_report = report_type.is_some_and(|kind| kind != "delivery-status")
             || self.parts.iter().any(|part| part.media == "message/disposition-notification");
         if other_report {
@@ -285,7 +279,7 @@ impl<'p, 'm> Letter<'p, 'm> {
             fields: &message.fields,
             subject: self.signs,
             ours: &self.ours(),
-            is_report,
+            is_report: calls_itself_report(message),
             is_answer: auto_reply::read(&message.fields, self.signs) == Automatic::Answer,
             returns: !self.tail.trim().is_empty() || self.parts.iter().any(original::is_original),
         };
@@ -316,15 +310,7 @@ impl<'p, 'm> Letter<'p, 'm> {
         if verdict.outcome != Outcome::Delivered && verdict.status.is_some_and(|status| status.class() == 2) {
             verdict.status = refusal_status(&reported.diagnostic).or_else(|| refusal_status(&reported.prose));
         }
-        Finding {
-            kind: kind_of_outcome(verdict.outcome),
-            recipient: mention.recipient,
-            original_recipient: None,
-            final_recipient: None,
-            code,
-            retries_until: None,
-            verdict,
-        }
+        Finding { code, ..Finding::told(kind_of_outcome(verdict.outcome), mention.recipient, verdict) }
     }
 
     /// A report that came inside another message: wrapped by a gateway, attached by who forwards it, or quoted whole
@@ -361,9 +347,7 @@ impl<'p, 'm> Letter<'p, 'm> {
     fn findings_in(&self, message: &[u8]) -> Option<Vec<Finding>> {
         let inner = parts::split(message);
         let head = inner.first()?;
-        let is_report = head.media == "multipart/report"
-            && head.report_type.as_deref().is_none_or(|kind| kind == "delivery-status");
-        if !is_report {
+        if !calls_itself_report(head) {
             return None;
         }
         let findings = Letter::wrapped(&inner, self.options, self.depth + 1).findings();
@@ -416,7 +400,7 @@ fn original_subject(parts: &[Part<'_>], tail: &str) -> Option<String> {
 fn signs_of(subject: &str) -> SubjectSigns {
     let read = |line: &str| {
         let mut signs = signs::in_subject(line);
-        let marks = labels::marks_in(&line.to_lowercase());
+        let marks = labels::marks_in(line);
         signs.failed |= marks.failed && !signs.reply;
         signs.delayed |= marks.delayed && !signs.reply;
         signs
@@ -473,6 +457,11 @@ fn prose_of(parts: &[Part<'_>]) -> (String, String) {
     (prose::without_topics(&prose), tail)
 }
 
+/// Whether a message is a delivery report by its media type (RFC 6522).
+fn calls_itself_report(message: &Part<'_>) -> bool {
+    message.media == "multipart/report" && message.report_type.as_deref().is_none_or(|kind| kind == "delivery-status")
+}
+
 fn domain_of(address: &str) -> Option<String> {
     address.rsplit_once('@').map(|(_, domain)| domain.to_owned())
 }
@@ -492,7 +481,7 @@ fn status_of(group: &Group) -> Option<EnhancedStatus> {
         (Some(status), Some(said)) if said.class() == 2 && status.class() != 2 => Some(status),
         // Of the same field, the Status was chosen with more knowledge: what became of it after some tries.
         (Some(status), Some(said)) if status.subject() == said.subject() => Some(status),
-        (_, Some(said)) if !says_little(said) => Some(said),
+        (_, Some(said)) if !says_less(said) => Some(said),
         (status, said) => status.or(said),
     }
 }
@@ -509,18 +498,13 @@ fn remote_status(reply: &str) -> Option<EnhancedStatus> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         rest[..end].trim_end_matches('.').parse::<EnhancedStatus>().ok().filter(|status| status.subject() <= 7)
     });
-    direct.filter(|status| !says_little(*status)).or_else(|| codes_in(reply).status).or(direct)
+    direct.filter(|status| !says_less(*status)).or_else(|| codes_in(reply).status).or(direct)
 }
 
 /// The first exact code of class 4 or 5 in a text of several lines.
 fn refusal_status(text: &str) -> Option<EnhancedStatus> {
     let lines = text.lines().filter(|line| line.contains(['4', '5'])).take(200);
-    lines.filter_map(|line| codes_in(line).status).find(|status| status.class() != 2 && !says_little(*status))
-}
-
-/// A class at most.
-fn says_little(status: EnhancedStatus) -> bool {
-    status.subject() == 0
+    lines.filter_map(|line| codes_in(line).status).find(|status| status.class() != 2 && !says_less(*status))
 }
 
 /// Whether the reply in a group names another recipient of the same report and not its own: some hosts report one

@@ -31,6 +31,7 @@ mod original;
 mod parts;
 mod prose;
 mod receipt;
+mod rows;
 mod scene;
 mod signs;
 mod tnef;
@@ -110,6 +111,21 @@ pub struct Finding {
     pub retries_until: Option<Timestamp>,
     /// What it means.
     pub verdict: Verdict,
+}
+
+impl Finding {
+    /// What is said of a recipient elsewhere than in the fields of a delivery report.
+    fn told(kind: Kind, recipient: Option<String>, verdict: Verdict) -> Finding {
+        Finding {
+            kind,
+            recipient,
+            original_recipient: None,
+            final_recipient: None,
+            code: None,
+            retries_until: None,
+            verdict,
+        }
+    }
 }
 
 /// What was read.
@@ -244,26 +260,22 @@ fn complaint(kind: &str, recipient: &str) -> Finding {
         "opt-out" | "opt-out-list" => (Reason::Undetermined, Advice::Remove),
         _ => (Reason::Spam, Advice::Remove),
     };
-    Finding {
-        kind: Kind::Feedback,
-        recipient: Some(recipient.to_string()),
-        original_recipient: Some(recipient.to_string()),
-        final_recipient: None,
-        code: None,
-        retries_until: None,
-        verdict: Verdict {
-            outcome: Outcome::Delivered,
-            address: AddressState::Fine,
-            advice,
-            reason,
-            status: None,
-            evidence: Evidence {
-                source: Source::DsnField,
-                text: format!("Feedback-Type: {kind}"),
-                rule: "report.feedback".into(),
-                confidence: 1.0,
-            },
+    let verdict = Verdict {
+        outcome: Outcome::Delivered,
+        address: AddressState::Fine,
+        advice,
+        reason,
+        status: None,
+        evidence: Evidence {
+            source: Source::DsnField,
+            text: format!("Feedback-Type: {kind}"),
+            rule: "report.feedback".into(),
+            confidence: 1.0,
         },
+    };
+    Finding {
+        original_recipient: Some(recipient.to_string()),
+        ..Finding::told(Kind::Feedback, Some(recipient.to_string()), verdict)
     }
 }
 

@@ -118,7 +118,7 @@ fn announces_original(line: &str) -> bool {
         return false;
     }
     let ends = is_ruled(bare) || bare.ends_with([':', '.', '\u{3002}', '\u{ff1a}']) || bare.ends_with("follows");
-    ends && labels::marks_in(&bare.to_lowercase()).original && !is_sentence(bare)
+    ends && labels::marks_in(bare).original && !is_sentence(bare)
 }
 
 /// Whether an announcement is only a remark within a paragraph: it goes on after the full stop, or speaks long.

@@ -98,13 +98,19 @@ struct Said {
     failed: bool,
     delayed: bool,
     gave_up: bool,
+    contact: bool,
 }
 
 impl Said {
     fn of(text: &str) -> Said {
-        let marks = labels::marks_in(&text.to_lowercase());
+        let marks = labels::marks_in(text);
         let signs = signs::in_text(text);
-        Said { failed: signs.failed || marks.failed, delayed: signs.delayed || marks.delayed, gave_up: marks.gave_up }
+        Said {
+            failed: signs.failed || marks.failed,
+            delayed: signs.delayed || marks.delayed,
+            gave_up: marks.gave_up,
+            contact: marks.contact,
+        }
     }
 }
 
@@ -376,12 +382,11 @@ fn spoken_of_ranked<'t>(text: &'t str, setting: &Setting<'_, '_>) -> Option<(u8,
         if named.is_empty() {
             continue;
         }
-        let marks = labels::marks_in(&paragraph.to_lowercase());
-        let signs = signs::in_text(paragraph);
+        let said = Said::of(paragraph);
         let rank = match () {
-            _ if signs.failed || signs.delayed || marks.failed || marks.delayed => 0,
+            _ if said.failed || said.delayed => 0,
             _ if quotes_refusal(paragraph) => 1,
-            _ if marks.contact => 3,
+            _ if said.contact => 3,
             _ => 2,
         };
         let people = named.iter().find(|address| !is_daemon_address(address)).map(|address| (2 * rank, *address));

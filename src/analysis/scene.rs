@@ -12,6 +12,7 @@ use super::labels;
 use super::mailbox;
 use super::original;
 use super::parts::Part;
+use super::prose;
 use super::signs::{self, SubjectSigns, TextSigns};
 use super::voice::{self, Voice};
 use crate::verdict::codes_in;
@@ -61,9 +62,8 @@ impl<'s, 'm> Scene<'s, 'm> {
         let fields = &message.fields;
         let from_daemon = is_from_daemon(fields);
         let voice = if from_daemon && !subject.reply { voice::unmarked(prose) } else { Voice::of(prose) };
-        let codes = codes_in(&voice.own);
         let mut text = signs::in_text(&voice.own);
-        let marks = labels::marks_in(&voice.own.to_lowercase());
+        let marks = labels::marks_in(&voice.own);
         text.failed |= marks.failed;
         text.delayed |= marks.delayed;
         let named = mailbox::in_text(&voice.own)
@@ -75,11 +75,11 @@ impl<'s, 'm> Scene<'s, 'm> {
             automatic: auto_reply::read(fields, subject),
             text,
             from_daemon,
-            null_sender: fields.value("Return-Path").is_some_and(|path| path.trim() == "<>"),
+            null_sender: prose::has_null_path(fields),
             failed_field: fields.has("X-Failed-Recipients"),
             enclosed: parts.iter().skip(1).any(original::is_original) || holds_fields(tail),
             named,
-            code: codes.code.is_some_and(|code| code >= 400) || codes.status.is_some_and(|status| status.class() != 2),
+            code: prose::quotes_refusal(&voice.own),
             voice,
         })
     }

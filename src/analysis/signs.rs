@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
+use super::rows;
+
 /// How much of a text is read, in bytes: what kind of mail it is stands in its first paragraphs.
 const MAX_READ: usize = 8 * 1024;
 
@@ -240,13 +242,11 @@ struct Signs {
 impl Signs {
     fn load(table: &str) -> Result<Signs, String> {
         let (mut subject, mut text, mut daemons) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, line) in table.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            let fields: Vec<&str> = line.split('\t').collect();
-            let [name, _language, words] = fields[..] else {
-                return Err(format!("line {}: {} fields, expected 3", number + 1, fields.len()));
-            };
+        for row in rows::read(table) {
+            let row = row?;
+            let (name, words) = (row.mark, row.words);
             if words.is_empty() || normal(words) != words {
-                return Err(format!("line {}: words are in lower case, with one space between them", number + 1));
+                return Err(row.wrong("words are in lower case, with one space between them"));
             }
             if let Some(sign) = SubjectSign::named(name) {
                 subject.push((sign, words.into()));
@@ -255,7 +255,7 @@ impl Signs {
             } else if name == "daemon" {
                 daemons.push(words.into());
             } else {
-                return Err(format!("line {}: unknown sign {name:?}", number + 1));
+                return Err(row.wrong(format_args!("unknown sign {name:?}")));
             }
         }
         Ok(Signs { subject: Table::build(subject)?, text: Table::build(text)?, daemons })

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use outcome::{Reported, Scope, Trouble, judge_reply, judge_report, judge_trouble};
-pub(crate) use quoted::codes_in;
+pub(crate) use quoted::{codes_in, says_less};
 pub use reason::Reason;
 pub(crate) use rules::LiveRules;
 pub use rules::{InvalidRules, Rules, RulesBuilder};
