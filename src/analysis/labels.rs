@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::AhoCorasick;
 
 use super::rows;
 
@@ -135,8 +135,8 @@ impl Labels {
                 return Err(row.wrong(format_args!("{text:?} marks two things")));
             }
         }
-        let words =
-            AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&words).map_err(|error| error.to_string())?;
+        // Not the table of a whole DFA: with a thousand rows it has many megabytes, more than the caches hold.
+        let words = AhoCorasick::new(&words).map_err(|error| error.to_string())?;
         Ok(Labels { labels, marks, words })
     }
 }
