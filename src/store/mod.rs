@@ -46,6 +46,8 @@ pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod random;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod spellings;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod transition;

@@ -67,6 +67,12 @@ impl Spellings {
         self.blanked_json(stored).is_some()
     }
 
+    /// Whether the address is the recipient that the record of an event names.
+    pub(crate) fn is_recipient_in(&self, record: &str) -> bool {
+        let value: Option<Value> = serde_json::from_str(record).ok();
+        value.as_ref().and_then(|value| value.get("recipient")?.as_str()).is_some_and(|to| self.is(to))
+    }
+
     /// Where the address stands first, in whichever spelling.
     fn find(&self, text: &[u8]) -> Option<(usize, usize)> {
         let places = self.all.iter().filter_map(|spelling| {

@@ -12,15 +12,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use deadpool_postgres::Object;
-use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::columns::FIRST_ENDED;
 use super::scope::Scope;
 use super::{enqueue, events, outbound};
 use crate::store::outbox::decode;
+use crate::store::random::random;
 use crate::store::spellings::Spellings;
 use crate::store::{NewMessage, StoreError};
 use crate::time::Timestamp;
@@ -136,8 +135,7 @@ pub(super) async fn search(
 
 /// Keeps the hash of the address. It goes first: whoever looks an address up knows it as soon as its rows begin to go.
 pub(super) async fn remember(scope: &Scope<'_>, spellings: &Spellings, now: Timestamp) -> Result<(), StoreError> {
-    let mut fresh = [0; 32];
-    rand::fill(&mut fresh).map_err(|_| StoreError::Failed("the system gives no random numbers".into()))?;
+    let fresh: [u8; 32] = random()?;
     let make = "INSERT INTO returnpath.secret (name, value) VALUES ('forgotten', $1) ON CONFLICT DO NOTHING";
     let make = scope.db.prepare_cached(make).await?;
     scope.db.execute(&make, &[&&fresh[..]]).await?;
@@ -279,8 +277,7 @@ async fn event(
     let query = scope.db.prepare_cached(query).await?;
     let Some(row) = scope.db.query_opt(&query, &[&sequence]).await? else { return Ok(0) };
     let (record, error): (&str, Option<&str>) = (row.try_get(0)?, row.try_get(1)?);
-    let value: Option<Value> = serde_json::from_str(record).ok();
-    if value.as_ref().and_then(|value| value.get("recipient")?.as_str()).is_some_and(|to| spellings.is(to)) {
+    if spellings.is_recipient_in(record) {
         let gone = delete(scope, EVENT, sequence).await? + delete(scope, RAW, sequence).await?;
         // Those behind it are not held up by it.
         events::ready_eldest(scope, &delivery.into_iter().collect::<Vec<_>>()).await?;

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::open::{beside, owner_only, resolve_new, sync_directory};
 use crate::store::StoreError;
+use crate::store::random::random;
 
 /// Where a copy grows until it is whole. Dropped before that, it is removed.
 pub(super) struct Copying {
@@ -83,10 +84,7 @@ pub(super) fn node(db: &Connection) -> Result<u16, StoreError> {
     if value(COPY)?.is_none() {
         return u16::try_from(node).map_err(|_| StoreError::Failed(format!("{node} is not a node number")));
     }
-    let mut random = [0; 2];
-    aws_lc_rs::rand::fill(&mut random)
-        .map_err(|_| StoreError::Failed("the system gives no random numbers".to_owned()))?;
-    let step = i64::from(u16::from_ne_bytes(random)) % (NODES - 1) + 1;
+    let step = i64::from(u16::from_ne_bytes(random()?)) % (NODES - 1) + 1;
     let other = (node + step) % NODES;
     db.execute_batch(&format!(
         "BEGIN IMMEDIATE;

@@ -9,15 +9,14 @@
 //! What is left: a keyed hash of the address, and the numbers of its deliveries, by which their late settlements and
 //! reports are known and not stored.
 
-use aws_lc_rs::rand;
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::Value;
 
-use super::columns::state_code;
+use super::columns::FIRST_ENDED;
 use super::events;
 use super::outbound::close_one;
+use crate::store::StoreError;
+use crate::store::random::random;
 use crate::store::spellings::Spellings;
-use crate::store::{State, StoreError};
 use crate::time::Timestamp;
 
 /// Keys worked on in one turn of the writer.
@@ -82,8 +81,7 @@ pub(super) fn search(db: &Connection, spellings: &Spellings) -> Result<Vec<Found
 
 /// Keeps the hash of the address. It goes first: whoever looks an address up knows it as soon as its rows begin to go.
 pub(super) fn remember(db: &Connection, spellings: &Spellings, now: Timestamp) -> Result<(), StoreError> {
-    let mut fresh = [0; 32];
-    rand::fill(&mut fresh).map_err(|_| StoreError::Failed("the system gives no random numbers".into()))?;
+    let fresh: [u8; 32] = random()?;
     db.prepare_cached("INSERT OR IGNORE INTO secret (name, value) VALUES ('forgotten', ?1)")?.execute([&fresh[..]])?;
     let secret: Vec<u8> =
         db.prepare_cached("SELECT value FROM secret WHERE name = 'forgotten'")?.query_row([], |row| row.get(0))?;
@@ -120,7 +118,7 @@ fn delivery(db: &Connection, id: i64, now: Timestamp) -> Result<usize, StoreErro
     let Some((message, state)) = found else { return Ok(0) };
     db.prepare_cached("INSERT OR IGNORE INTO forgotten_delivery (id, at) VALUES (?1, ?2)")?
         .execute(params![id, now.as_millis()])?;
-    if state < state_code(State::Delivered) {
+    if state < FIRST_ENDED {
         close_one(db, message)?;
     }
     let mut gone = db.prepare_cached("DELETE FROM delivery WHERE id = ?1")?.execute([id])?;
@@ -174,9 +172,7 @@ fn event(db: &Connection, spellings: &Spellings, sequence: i64) -> Result<usize,
         .query_row([sequence], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((record, error, delivery)) = found else { return Ok(0) };
-    let value: Option<Value> = serde_json::from_str(&record).ok();
-    let is_about = value.as_ref().and_then(|value| value.get("recipient")?.as_str()).is_some_and(|to| spellings.is(to));
-    if is_about {
+    if spellings.is_recipient_in(&record) {
         let gone = db.prepare_cached("DELETE FROM event WHERE sequence = ?1")?.execute([sequence])?;
         // Those behind it are not held up by it.
         delivery.map_or(Ok(()), |delivery| events::ready_eldest(db, delivery))?;
