@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::crash::{copies, finish};
 use crate::postman::{Postman, is_returned};
 use crate::process::{Daemon, PATIENCE, Site, full};
+use crate::skipped::skipped;
 
 /// Another program has taken all the room, once. What the store gives up of its reserve is the store's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +34,7 @@ async fn a_disk_on_which_another_program_takes_the_reserve_too_loses_nothing_eit
 async fn full_for_a_while(name: &str, greed: Greed) {
     let Some(disk) = SmallDisk::mount() else {
         assert!(std::env::var_os("CI").is_none(), "in CI a small file system can be mounted");
-        eprintln!("skipped: this process may not mount a small file system");
+        skipped("this process may not mount a small file system");
         return;
     };
     let clock = Clock::system();

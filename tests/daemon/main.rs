@@ -15,4 +15,6 @@ mod process;
 #[cfg(feature = "sqlite")]
 mod restore;
 mod route;
+#[path = "../servers/skipped.rs"]
+mod skipped;
 mod start;

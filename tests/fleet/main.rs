@@ -16,17 +16,8 @@ mod name_server;
 #[expect(dead_code, reason = "the daemon's own tests use the rest of it")]
 mod process;
 mod share;
+#[path = "../servers/skipped.rs"]
+mod skipped;
 mod story;
 
-use std::io::Write as _;
-
-/// Says that a test was not run.
-///
-/// # Panics
-///
-/// With `CI=true` in the environment.
-fn skipped(why: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
-    let thread = std::thread::current();
-    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
-}
+use skipped::skipped;

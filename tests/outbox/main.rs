@@ -8,8 +8,9 @@ mod client;
 #[path = "../fleet/cluster.rs"]
 #[expect(dead_code, reason = "the tests of the fleet use the rest of it")]
 mod cluster;
+#[path = "../servers/skipped.rs"]
+mod skipped;
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use returnpath::testing::{RemoteHost, Taken};
@@ -17,17 +18,7 @@ use returnpath::{Mailer, Message, Outbox, Postgres, Smarthost};
 
 use client::{Client, End};
 use cluster::Cluster;
-
-/// Says that a test was not run.
-///
-/// # Panics
-///
-/// With `CI=true` in the environment.
-fn skipped(why: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
-    let thread = std::thread::current();
-    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
-}
+use skipped::skipped;
 
 /// A mailer that looks into the outbox by itself only every ten minutes: what comes sooner came because it was told.
 async fn mailer(cluster: &Cluster, remote: &RemoteHost) -> Mailer {

@@ -10,27 +10,13 @@ mod bounces;
 mod daemon;
 mod pipelining;
 mod postfix;
+mod skipped;
 mod starttls;
 mod subscribers;
 
-use std::io::Write as _;
 use std::time::Duration;
 
-/// Writes a line that is also seen when the test passes: the test harness captures only what the macros print.
-fn announce(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// Says that a test was not run.
-///
-/// # Panics
-///
-/// With `CI=true` in the environment.
-fn skipped(why: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
-    let thread = std::thread::current();
-    announce(&format!("skipped: {}: {why}", thread.name().unwrap_or("a test")));
-}
+use skipped::{announce, skipped};
 
 /// Waits for what must come; the time is only there to end a test that would hang.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
