@@ -65,7 +65,7 @@ fn recipients(fields: &Fields<'_>) -> Vec<String> {
         .take(MAX_RECIPIENTS);
     let mut recipients: Vec<String> = Vec::new();
     for recipient in named {
-        if !recipients.iter().any(|known| mailbox::same(known, &recipient)) {
+        if !mailbox::is_among(&recipient, &recipients) {
             recipients.push(recipient);
         }
     }

@@ -21,9 +21,8 @@ pub(super) fn read(text: &str, known: &[String]) -> Option<Hint> {
     if !signs::in_text(text).left {
         return None;
     }
-    let other = mailbox::in_text(text)
-        .map(|(_, _, address)| address)
-        .find(|address| !known.iter().any(|known| mailbox::same(known, address)));
+    let other =
+        mailbox::in_text(text).map(|(_, _, address)| address).find(|address| !mailbox::is_among(address, known));
     Some(other.map_or(Hint::Retired, |address| Hint::WriteTo(address.to_string())))
 }
 

@@ -3,6 +3,7 @@
 
 use super::arf::{self, Feedback};
 use super::auto_reply::{self, Automatic};
+use super::body::{from_its_head, original_subject, prose_of};
 use super::dsn::{self, Group};
 use super::fields::Fields;
 use super::hint::{self, Hint};
@@ -11,19 +12,12 @@ use super::prose::{self, Mention, Setting};
 use super::receipt::{self, Receipt};
 use super::scene::Scene;
 use super::signs::{self, SubjectSigns};
-use super::{Finding, Kind, Options, dialect, kind_of, labels, mailbox, original, tnef};
-use crate::verdict::{
-    AddressState, Advice, EnhancedStatus, Outcome, Reason, Reported, Source, codes_in, judge_report, says_less,
-};
+use super::status::{refusal_status, remote_status, status_of};
+use super::{Finding, Kind, Options, dialect, kind_of, labels, mailbox, original};
+use crate::verdict::{AddressState, Advice, Outcome, Reason, Reported, Source, codes_in, judge_report, says_less};
 
-/// How much of the reporting host's text is judged, in bytes.
-const MAX_PROSE: usize = 8 * 1024;
-/// How many parts of text for people are read.
-const MAX_PROSE_PARTS: usize = 4;
 /// How long a subject is kept, in bytes.
 const MAX_SUBJECT: usize = 1024;
-/// A shorter subject is not looked for in the text: it may be any word.
-const MIN_SUBJECT: usize = 6;
 /// How many traces are kept.
 const MAX_TRACES: usize = 64;
 /// How often a report may be wrapped in another message.
@@ -382,19 +376,6 @@ impl<'p, 'm> Letter<'p, 'm> {
     }
 }
 
-/// The subject of the returned original. Where a report quotes it, it is the sender who speaks: "Your mailbox is full
-/// of news" tells nothing of the mailbox.
-fn original_subject(parts: &[Part<'_>], tail: &str) -> Option<String> {
-    let returned = parts.iter().find(|part| original::is_original(part));
-    let subject = match returned {
-        Some(part) => Fields::read(part.bytes().trim_ascii_start()).0.text("Subject"),
-        None => Fields::read(from_its_head(tail).as_bytes()).0.text("Subject"),
-    };
-    subject
-        .map(|subject| subject.trim().to_string())
-        .filter(|subject| subject.chars().count() >= MIN_SUBJECT && !subject.contains('@'))
-}
-
 /// What a subject is a sign of. Many reports put the subject of the message behind their own, with a colon between:
 /// then only what stands in front of it is theirs.
 fn signs_of(subject: &str) -> SubjectSigns {
@@ -414,49 +395,6 @@ fn signs_of(subject: &str) -> SubjectSigns {
     read(subject)
 }
 
-/// The text for people, and what of the returned original stood in it.
-fn prose_of(parts: &[Part<'_>]) -> (String, String) {
-    let (mut prose, mut tail) = (String::new(), String::new());
-    let mut html = String::new();
-    for part in parts
-        .iter()
-        .take_while(|part| !original::is_original(part))
-        .filter(|part| part.is_prose())
-        .take(MAX_PROSE_PARTS)
-    {
-        let mut text = part.text();
-        if !prose.is_empty() && original::begins_like_one(&text) {
-            tail.push_str(&text);
-            break;
-        }
-        let rest = text.split_off(original::start_in_text(&text));
-        let kept = if part.media == "text/html" { &mut html } else { &mut prose };
-        if kept.len() < MAX_PROSE {
-            kept.push_str(&text);
-            kept.push('\n');
-        }
-        tail.push_str(&rest);
-        if !rest.trim().is_empty() {
-            break;
-        }
-    }
-    if prose.trim().is_empty() && html.trim().is_empty() {
-        // The original first, or the report in a capsule.
-        let capsule =
-            parts.iter().find(|part| part.media == "application/ms-tnef" || part.media == "application/vnd.ms-tnef");
-        let late = parts.iter().skip_while(|part| !original::is_original(part)).find(|part| part.is_prose());
-        let text =
-            capsule.and_then(|part| tnef::text(&part.bytes())).or_else(|| late.map(Part::text)).unwrap_or_default();
-        prose.push_str(&text[..original::start_in_text(&text)]);
-    }
-    // The same in two forms, mostly; the plain one may say only that there is another.
-    if !prose.contains('@') && (html.contains('@') || prose.trim().is_empty()) {
-        prose.push_str(&html);
-    }
-    prose.truncate(prose.floor_char_boundary(MAX_PROSE));
-    (prose::without_topics(&prose), tail)
-}
-
 /// Whether a message is a delivery report by its media type (RFC 6522).
 fn calls_itself_report(message: &Part<'_>) -> bool {
     message.media == "multipart/report" && message.report_type.as_deref().is_none_or(|kind| kind == "delivery-status")
@@ -472,39 +410,6 @@ fn kind_of_outcome(outcome: Outcome) -> Kind {
         Outcome::Delayed => Kind::Delayed,
         _ => Kind::Bounce,
     }
-}
-
-/// The code that speaks of the recipient: what the remote host said before what the reporting host made of it.
-fn status_of(group: &Group) -> Option<EnhancedStatus> {
-    let said = remote_status(&group.diagnostic);
-    match (group.status, said) {
-        (Some(status), Some(said)) if said.class() == 2 && status.class() != 2 => Some(status),
-        // Of the same field, the Status was chosen with more knowledge: what became of it after some tries.
-        (Some(status), Some(said)) if status.subject() == said.subject() => Some(status),
-        (_, Some(said)) if !says_less(said) => Some(said),
-        (status, said) => status.or(said),
-    }
-}
-
-/// The enhanced code in a reply: the one directly after a reply code before any other.
-fn remote_status(reply: &str) -> Option<EnhancedStatus> {
-    let bytes = reply.as_bytes();
-    let direct = bytes.windows(4).enumerate().take(4096).find_map(|(at, window)| {
-        let [b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-'] = window else { return None };
-        if at > 0 && bytes.get(at - 1).is_some_and(|before| before.is_ascii_alphanumeric() || b".@".contains(before)) {
-            return None;
-        }
-        let rest = reply.get(at + 4..)?.trim_start_matches(['\'', '#', '(', ' ']);
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        rest[..end].trim_end_matches('.').parse::<EnhancedStatus>().ok().filter(|status| status.subject() <= 7)
-    });
-    direct.filter(|status| !says_less(*status)).or_else(|| codes_in(reply).status).or(direct)
-}
-
-/// The first exact code of class 4 or 5 in a text of several lines.
-fn refusal_status(text: &str) -> Option<EnhancedStatus> {
-    let lines = text.lines().filter(|line| line.contains(['4', '5'])).take(200);
-    lines.filter_map(|line| codes_in(line).status).find(|status| status.class() != 2 && !says_less(*status))
 }
 
 /// Whether the reply in a group names another recipient of the same report and not its own: some hosts report one
@@ -549,19 +454,6 @@ fn is_forward(subject: &str) -> bool {
     ];
     let subject = subject.trim_start().to_lowercase();
     MARKS.iter().any(|mark| subject.starts_with(mark))
-}
-
-/// A text from the first line that is a header field.
-fn from_its_head(text: &str) -> &str {
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let name = line.split_once(':').map_or("", |(name, _)| name);
-        if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            break;
-        }
-        at += line.len();
-    }
-    text.get(at..).unwrap_or_default()
 }
 
 /// A text with the marks of quotation taken off.

@@ -137,6 +137,11 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
+/// Whether an address is one of these.
+pub(super) fn is_among(address: &str, known: &[String]) -> bool {
+    known.iter().any(|known| same(known, address))
+}
+
 fn is_local(c: char) -> bool {
     c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c)
 }

@@ -9,6 +9,7 @@
 
 mod arf;
 mod auto_reply;
+mod body;
 mod charset;
 mod dialect;
 mod dsn;
@@ -26,6 +27,7 @@ mod hint;
 mod html;
 mod labels;
 mod letter;
+mod listed;
 mod mailbox;
 mod original;
 mod parts;
@@ -34,6 +36,7 @@ mod receipt;
 mod rows;
 mod scene;
 mod signs;
+mod status;
 mod tnef;
 mod transcript;
 mod voice;

@@ -67,7 +67,7 @@ impl<'s, 'm> Scene<'s, 'm> {
         text.failed |= marks.failed;
         text.delayed |= marks.delayed;
         let named = mailbox::in_text(&voice.own)
-            .any(|(_, _, address)| !ours.iter().any(|known| mailbox::same(known, address)) && !is_daemon(address));
+            .any(|(_, _, address)| !mailbox::is_among(address, ours) && !is_daemon(address));
         Some(Scene {
             parts,
             fields,

@@ -119,7 +119,7 @@ impl Form {
         let mut line_start = region[..start].rfind('\n').map_or(0, |before| before + 1);
         for line in region.get(line_start..).unwrap_or_default().split_inclusive('\n').take(MAX_RECIPIENTS) {
             let Some(address) = alone(line) else { break };
-            if prose::may_have_failed(address, setting) && !found.iter().any(|known| mailbox::same(known, address)) {
+            if prose::may_have_failed(address, setting) && !mailbox::is_among(address, &found) {
                 found.push(address.to_string());
             }
             line_start += line.len();
