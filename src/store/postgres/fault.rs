@@ -20,9 +20,9 @@ fn by_state(code: &SqlState, text: String) -> StoreError {
         // No room on the disk, and no memory.
         "53100" | "53200" => StoreError::Full(text),
         // Too many connections; shut down or starting; a server that only reads, as the old primary does after a
-        // fail-over; a transaction that another one stood in the way of. Also a statement behind the one that failed:
-        // the next try tells what that one met.
-        "53300" | "57P01" | "57P02" | "57P03" | "25006" | "40001" | "40P01" | "55P03" | "25P02" => {
+        // fail-over; a transaction that another one stood in the way of, or that was left open for too long. Also a
+        // statement behind the one that failed: the next try tells what that one met.
+        "53300" | "57P01" | "57P02" | "57P03" | "25006" | "40001" | "40P01" | "55P03" | "25P02" | "25P03" => {
             StoreError::Temporary(text)
         }
         code if code.starts_with("08") => StoreError::Temporary(text),
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn what_passes_by_itself_is_told_apart_from_what_is_wrong() {
         let of = |code| by_state(&SqlState::from_code(code), "text".into());
-        for code in ["57P01", "57P03", "08006", "40001", "40P01", "25006", "25P02", "53300"] {
+        for code in ["57P01", "57P03", "08006", "40001", "40P01", "25006", "25P02", "25P03", "53300"] {
             assert!(matches!(of(code), StoreError::Temporary(_)), "{code}");
         }
         assert!(matches!(of("53100"), StoreError::Full(_)));

@@ -65,6 +65,10 @@ const REPLAY_STEP: usize = 500;
 /// Signs of life within one lease: several may be missed.
 const BEATS: u32 = 6;
 
+/// A transaction that stands still for this part of a lease is given up: those who wait for it, signs of life among
+/// them, go on before their own leases end.
+const PATIENCE: u32 = 3;
+
 /// How a store in PostgreSQL is reached and shared.
 pub(crate) struct PostgresConfig {
     /// A URL or a list of `key=value`, as PostgreSQL's own programs take them.
@@ -135,7 +139,7 @@ impl PostgresStore {
     pub(crate) async fn open(config: &PostgresConfig) -> Result<PostgresStore, StoreError> {
         let address = Address::parse(&config.url)?;
         let tls = address.connector()?;
-        let pool = address.pool(tls.clone())?;
+        let pool = address.pool(tls.clone(), config.lease / PATIENCE)?;
         let mut tries = Tries::new(config.wait);
         loop {
             let made = async { open::migrate(&mut open::connection(&pool).await?).await }.await;

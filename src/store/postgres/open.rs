@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
@@ -83,14 +84,19 @@ impl Address {
         tls::connector(mode, self.tls.as_deref()).map_err(cannot_open)
     }
 
-    pub(super) fn pool(&self, tls: MakeRustlsConnect) -> Result<Pool, StoreError> {
+    /// Connections for transactions, of which the server gives up each that is left open for longer than `patience`: a
+    /// process that is stopped in the middle of one, or cut off, would hold up all others for as long as it is away.
+    pub(super) fn pool(&self, tls: MakeRustlsConnect, patience: Duration) -> Result<Pool, StoreError> {
+        let session = format!("{SESSION}; SET idle_in_transaction_session_timeout = {}", patience.as_millis().max(1));
+        let session: Arc<str> = session.into();
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         Pool::builder(Manager::from_connect(self.config.clone(), Quiet { tls }, recycling))
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(CONNECT_TIMEOUT * 3))
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+            .post_create(Hook::async_fn(move |client, _| {
+                let session = session.clone();
+                Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
             }))
             .pre_recycle(Hook::sync_fn(|client, _| {
                 if client.is_closed() { Err(HookError::message("the connection is closed")) } else { Ok(()) }

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use self::cluster::Cluster;
 use super::{PostgresConfig, PostgresStore};
 use crate::net::clock::Clock;
-use crate::store::conformance::{Site, suite};
+use crate::store::conformance::{NOON, Site, claim, enqueue, first, message, suite};
 use crate::store::{Store, StoreError};
 
 /// Stores in databases of their own, on one server.
@@ -101,7 +101,7 @@ async fn a_process_that_was_buried_goes_on_as_another() {
     let site = databases!();
     let one = site.open().await;
     let two = site.crash(site.join().await).await;
-    two.recover(crate::store::conformance::NOON, crate::store::conformance::NOON).await.unwrap();
+    two.recover(NOON, NOON).await.unwrap();
     assert!(one.beat(0).await.unwrap().was_fenced);
     assert!(!one.beat(0).await.unwrap().was_fenced);
     assert_ne!(one.node(), two.node());
@@ -129,9 +129,30 @@ async fn connections_that_are_cut_are_made_again() {
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
         .await;
-        crate::store::conformance::enqueue(&*store, vec![crate::store::conformance::message(n, "example.net")]).await;
+        enqueue(&*store, vec![message(n, "example.net")]).await;
     }
     assert_eq!(store.open_work().await.unwrap(), (5, 0));
+}
+
+#[tokio::test]
+async fn a_process_that_stands_still_in_a_transaction_holds_up_the_others_for_a_part_of_its_lease() {
+    let site = databases!();
+    let one = site.open().await;
+    enqueue(&*one, vec![message(1, "example.net")]).await;
+    let url = site.last.lock().unwrap().clone();
+    let lease = Duration::from_secs(9);
+    let still = PostgresStore::open(&PostgresConfig { lease, ..config(url) }).await.unwrap();
+    let mut client = super::open::connection(&still.pool).await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    transaction.execute("SELECT FROM returnpath.delivery FOR UPDATE", &[]).await.unwrap();
+    transaction.execute("UPDATE returnpath.process SET keys = 7", &[]).await.unwrap();
+
+    // Without an end of that transaction these would wait for ever.
+    assert_eq!(one.beat(0b11).await.unwrap().processes, 2);
+    assert_eq!(claim(&*one, NOON).await, [first(1)]);
+    assert!(transaction.commit().await.is_err());
+    drop(client);
+    assert!(!still.beat(0b11).await.unwrap().was_fenced, "and it goes on with another connection");
 }
 
 #[tokio::test]
